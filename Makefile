@@ -1,0 +1,74 @@
+# `make` lists what there is. Each target prints the command it runs.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+RECIPE ?= pipelines/humanverse.py
+OUT ?= runs/humanverse
+INPUT ?=
+SET ?=
+RUNNER ?= auto
+ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report schemas lock clean
+
+help: ## list the targets
+	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto]"
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the lite models' weights
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r scripts/uv.lock.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/humanverse models pull blazepose
+	@touch $@
+
+demo: setup ## the whole way on a web served from this machine, into runs/demo
+	$(BIN)/humanverse demo --out runs/demo
+
+test: setup ## all tests
+	$(BIN)/pytest
+
+check: setup ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## mend lint and format where it can be done by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+plan: setup ## plan INPUT into OUT
+	$(BIN)/humanverse plan $(ARGS) --input $(INPUT)
+
+collect filter annotate: setup
+	$(BIN)/humanverse $@ $(ARGS) --runner $(RUNNER)
+
+collect: ## fetch the pictures of the plan in OUT
+filter: ## find people and decide
+annotate: ## pose, depth and normals of what stays
+
+pack: setup ## shards out of OUT's layers
+	$(BIN)/humanverse pack $(ARGS)
+
+build: setup ## all stages at once, unit by unit, from INPUT into OUT
+	$(BIN)/humanverse build $(ARGS) --runner $(RUNNER) $(if $(INPUT),--input $(INPUT))
+
+status verify report: setup
+	$(BIN)/humanverse $@ $(OUT)
+
+status: ## the funnel of OUT so far
+verify: ## re-read OUT and prove it whole
+report: ## a static page on OUT
+
+schemas: setup ## export the schemas to schemas/
+	$(BIN)/humanverse schemas schemas
+
+lock: ## resolve pyproject.toml anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and the demo's output
+	rm -rf .venv runs

@@ -1,0 +1,144 @@
+"""How often the lite network puts a person nearer than what surrounds them, on real photographs.
+
+    python benchmarks/lite_depth.py --photos DIR --json FILE
+
+DIR holds `index.jsonl`, a row a photo with `file` and `person_boxes_xyxy`, and the photos. For
+each true box that covers 5 to 80 % of its photo, the median nearness in the box's central 60 % is
+compared with the median in a ring around the box, a quarter of its size wide. Rings that other
+people or the frame leave under 5 % of the box's pixels are skipped. A guess scores 0.5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from humanverse.models.lite import LiteDepth, LiteGeometry
+from humanverse.testing import scenes
+
+GOAL = 0.8
+SUBSETS = ("coco128", "coco_mini")
+HELD_OUT, SCENES = 10_000_000, 100
+
+Nearness = Callable[[np.ndarray], np.ndarray]
+
+
+def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share."""
+    share, spread = hits / count, z * z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * np.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    return middle - half, middle + half
+
+
+def inset(box: np.ndarray, share: float) -> np.ndarray:
+    """The box grown or shrunk about its middle."""
+    middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * share
+    return np.concatenate([middle - half, middle + half])
+
+
+def fill(shape: tuple[int, int], box: np.ndarray) -> np.ndarray:
+    """(H, W), true inside the box."""
+    mask = np.zeros(shape, bool)
+    x0, y0, x1, y1 = np.maximum(np.round(box), 0).astype(int)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def nearer(nearness: np.ndarray, boxes: np.ndarray, index: int) -> bool | None:
+    """Whether person `index` is nearer than their ring; None where there is too little ring."""
+    shape = nearness.shape
+    box = boxes[index]
+    inside = fill(shape, box)
+    ring = fill(shape, inset(box, 1.5)) & ~inside
+    for other in np.delete(boxes, index, axis=0):
+        ring &= ~fill(shape, other)
+    if ring.sum() < 0.05 * inside.sum():
+        return None
+    centre = fill(shape, inset(box, 0.6))
+    return bool(np.median(nearness[centre]) > np.median(nearness[ring]))
+
+
+def people_nearer(photos: Path, subset: str, estimate: Nearness) -> list[bool]:
+    """One verdict a person of a subset."""
+    verdicts = []
+    for line in (photos / "index.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        boxes = np.array(row["person_boxes_xyxy"], float).reshape(-1, 4)
+        area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / (row["width"] * row["height"])
+        chosen = np.flatnonzero((area >= 0.05) & (area <= 0.8))
+        if not row["file"].startswith(subset + "/") or not len(chosen):
+            continue
+        image = cv2.imread(str(photos / row["file"]), cv2.IMREAD_COLOR_RGB)
+        nearness = estimate(image)
+        verdicts += [nearer(nearness, boxes, int(i)) for i in chosen]
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def aligned_share(guess: np.ndarray, depth: np.ndarray) -> float:
+    """The share of pixels within 60 m whose depth, aligned by least squares, is within 1.25."""
+    seen = depth < 60
+    design = np.stack([guess[seen], np.ones(seen.sum())], axis=1)
+    fit = np.linalg.lstsq(design, 1 / depth[seen], rcond=None)[0]
+    aligned = 1 / np.maximum(design @ fit, 1 / 80)
+    ratio = np.maximum(aligned / depth[seen], depth[seen] / aligned)
+    return float((ratio < 1.25).mean())
+
+
+def held_out_scenes(count: int) -> tuple[float, float]:
+    """Mean delta < 1.25, and the mean of median normal errors in degrees."""
+    geometry = LiteGeometry()
+    shares, angles = [], []
+    for seed in range(HELD_OUT, HELD_OUT + count):
+        scene = scenes.render(seed)
+        disparity, normals = geometry.infer(scene.image)
+        shares.append(aligned_share(disparity, scene.depth))
+        cosine = np.clip((normals * scene.normals).sum(axis=2), -1, 1)
+        angles.append(np.degrees(np.median(np.arccos(cosine))))
+    return float(np.mean(shares)), float(np.mean(angles))
+
+
+def measure(photos: Path) -> list[dict[str, object]]:
+    """All figures, the photographs' and the held-out scenes'."""
+    lite = LiteDepth()
+
+    def figure(name: str, value: float, unit: str, goal: float | None, better: str = "higher"):
+        return {"name": name, "value": round(value, 4), "unit": unit, "goal": goal,
+                "better": better, "peer": None}  # fmt: skip
+
+    figures = []
+    for subset in SUBSETS:
+        verdicts = people_nearer(photos, subset, lambda image: lite.estimate([image])[0])
+        low, high = wilson(sum(verdicts), len(verdicts))
+        share = sum(verdicts) / len(verdicts)
+        print(f"{subset}: {sum(verdicts)} of {len(verdicts)} people nearer than their ring, "
+              f"{share:.3f} (95 % {low:.3f} to {high:.3f})")  # fmt: skip
+        figures.append(
+            figure(f"lite depth, people nearer than their ring, {subset}", share, "share", GOAL)
+        )
+        figures.append(figure(f"the same, lower end of 95 %, {subset}", low, "share", None))
+        figures.append(figure(f"the same, upper end of 95 %, {subset}", high, "share", None))
+    share, angle = held_out_scenes(SCENES)
+    print(f"held-out scenes: delta < 1.25 {share:.3f}, median normal error {angle:.1f} degrees")
+    figures.append(figure("lite depth, delta < 1.25 on held-out scenes", share, "share", None))
+    figures.append(
+        figure("lite normals, median error on held-out scenes", angle, "degrees", None, "lower")
+    )
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args()
+    args.json.write_text(json.dumps(measure(args.photos), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""HumanVerse builder: a table of image URLs in, a verified dataset of people out.
+
+`build` makes a dataset, `open` reads one, `ledger` tells what became of every row.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from humanverse.errors import DataError, HumanverseError, UsageError, WeightsMissing
+from humanverse.load import Dataset, open
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from humanverse.build import Outcome
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "HumanverseError",
+    "UsageError",
+    "WeightsMissing",
+    "build",
+    "ledger",
+    "open",
+]
+
+
+def build(*args: Any, **kwargs: Any) -> "Outcome":
+    """Make or go on with a dataset: see `humanverse.build.build`."""
+    from humanverse.build import build as run
+
+    return run(*args, **kwargs)
+
+
+def ledger(root: str | Path) -> "pa.Table":
+    """One row for every input row of a root: key, url, status, reason, person_count, ...
+
+    Raises:
+        UsageError: the folder is no root.
+    """
+    from humanverse.layers.ledger import ledger as read
+    from humanverse.layers.store import Store
+
+    return read(Store(root))

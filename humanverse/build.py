@@ -1,0 +1,200 @@
+"""A build: the recipe's slices over the plan's units, then the shards. What the command line calls."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from humanverse import plan
+from humanverse.errors import UsageError
+from humanverse.layers import ledger
+from humanverse.layers.commit import Commit, roll_up
+from humanverse.layers.store import Store
+from humanverse.pack.card import write_card
+from humanverse.pack.shards import Shard, pack
+from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
+from humanverse.run.local import run_local
+from humanverse.run.work import Work, find_work, up_to
+
+Runner = Literal["local", "ray", "auto"]
+
+SMALL = 20_000
+"""Rows up to which `auto` takes the local runner: Ray alone needs 12 to 19 seconds to start."""
+ROLL_UP_EVERY = 1000
+"""Commits after which they are rolled up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run, apart from what the recipe says."""
+
+    runner: Runner = "auto"
+    limit: int | None = None
+    """Stop after so many rows, rounded up to whole units."""
+    redo: bool = False
+    """Make layers anew that were made with other settings."""
+    keep_rejected: bool = False
+    """Keep the bytes of rejected pictures too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did."""
+
+    funnel: ledger.Funnel
+    shards: list[Shard]
+    done: int
+    """Units committed by this run."""
+    left: int
+    """Units that still need work of these slices."""
+
+
+class Watcher:
+    """What a run tells while it goes; silent unless overridden."""
+
+    def says(self, message: str) -> None:
+        """A line for the user."""
+
+    def starts(self, units: int, rows: int) -> None:
+        """Work begins on so many units and rows."""
+
+    def commits(self, commit: Commit) -> None:
+        """A unit was committed."""
+
+
+def build(
+    recipe: Recipe | str | Path,
+    inputs: Sequence[str | Path] = (),
+    out: str | Path = "humanverse-out",
+    *,
+    slices: Sequence[str] = SLICES,
+    packed: bool = True,
+    settings: Settings | None = None,
+    watcher: Watcher | None = None,
+) -> Outcome:
+    """Plan new inputs, run the slices over every unit that needs them, pack what is complete.
+
+    The same call resumes. Nothing is written before the recipe, the inputs and the root's own
+    layers are known to fit together.
+
+    Args:
+        recipe: a recipe, or the file of one.
+        inputs: tables or images to plan; none to go on with what is planned.
+        out: the root.
+        slices: which of collect, filter and annotate to run. All together stream: a unit goes
+            through all of them and the bytes of rejected pictures are not kept.
+        packed: whether to pack afterwards.
+        settings: runner, limit and the like.
+        watcher: told of progress.
+
+    Raises:
+        UsageError: recipe, inputs and root do not fit together; nothing was touched.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    settings, watcher = settings or Settings(), watcher or Watcher()
+    store = Store(out)
+    work = prepare(store, recipe, inputs, slices, settings, watcher)
+    tasks = up_to(work.tasks, settings.limit)
+    if tasks:
+        watcher.starts(len(tasks), sum(task.unit.rows for task in tasks))
+    done = 0
+    with _interruptible() as interrupted:
+        for commit in _run(store, work, len(tasks), settings.runner, watcher):
+            watcher.commits(commit)
+            done += 1
+            if done % ROLL_UP_EVERY == 0:
+                roll_up(store)
+            if interrupted():
+                watcher.says("stopped as asked; the same command goes on from here")
+                break
+    if done:
+        roll_up(store)
+    shards = pack_root(store, recipe) if packed else []
+    return Outcome(ledger.funnel(store), shards, done, len(work.tasks) - done)
+
+
+def prepare(
+    store: Store,
+    recipe: Recipe,
+    inputs: Sequence[str | Path],
+    slices: Sequence[str],
+    settings: Settings,
+    watcher: Watcher,
+) -> Work:
+    """Check everything, then plan what is new and write the recipe beside the data."""
+    resolved = recipe.resolved()
+
+    def find() -> Work:
+        return find_work(
+            store, recipe, slices, redo=settings.redo, keep_rejected=_keeps(slices, settings)
+        )
+
+    if plan.manifests(store):
+        find()  # refuses a root made with other settings before anything new is planned
+    if inputs:
+        started = time.monotonic()
+        made = plan.make_plan(store, [Path(path) for path in inputs], recipe.plan)
+        if made:
+            seconds = time.monotonic() - started
+            watcher.says(f"planned {made['rows']} rows in {seconds:.1f} s")
+    work = find()
+    store.prepare()
+    store.replace(ledger.RECIPE, to_json(resolved).encode())
+    return work
+
+
+def pack_root(store: Store, recipe: Recipe) -> list[Shard]:
+    """Pack all complete units and write the card.
+
+    Raises:
+        UsageError: there is no plan.
+    """
+    if not plan.manifests(store):
+        raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
+    shards = pack(store, [stage.name for stage in recipe.stages()], recipe.pack.units_per_shard)
+    write_card(store, shards)
+    return shards
+
+
+def _keeps(slices: Sequence[str], settings: Settings) -> bool:
+    """A slice alone must leave its bytes for the next; the whole stream need not."""
+    return settings.keep_rejected or tuple(slices) != SLICES
+
+
+def _run(
+    store: Store, work: Work, count: int, runner: Runner, watcher: Watcher
+) -> Iterator[Commit]:
+    tasks = work.tasks[:count]
+    rows = sum(task.unit.rows for task in tasks)
+    if not tasks:
+        watcher.says("nothing to do: every unit is committed")
+        return iter(())
+    chosen = ("local" if rows <= SMALL else "ray") if runner == "auto" else runner
+    why = f" (auto: {rows} rows)" if runner == "auto" else ""
+    watcher.says(f"runner: {chosen}{why}")
+    if chosen == "local":
+        return run_local(store, tasks, work.stages)
+    from humanverse.run.ray import run_ray
+
+    return run_ray(store, tasks, work.stages)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """SIGTERM asks for a stop after the unit at hand instead of ending the process."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)

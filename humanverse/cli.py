@@ -1,0 +1,216 @@
+"""The verbs. Exit codes: 0 done, 1 done with something wrong that was named, 2 called wrongly."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from humanverse import terminal
+from humanverse.errors import HumanverseError, UsageError
+from humanverse.recipe import SLICES
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    try:
+        verb: Verb = args.verb
+        return verb(args)
+    except HumanverseError as error:
+        print(f"humanverse: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        print("humanverse: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All verbs and their arguments."""
+    parser = argparse.ArgumentParser(
+        prog="humanverse", description="A table of image URLs in, a verified dataset of people out."
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    _add_running(verbs)
+    _add_looking(verbs)
+    return parser
+
+
+def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = {
+        "build": "plan, collect, filter, annotate and pack, unit by unit",
+        "plan": "give every row a key, drop duplicates, cut units",
+        "collect": "fetch the pictures of every unit and keep all their bytes",
+        "filter": "find people and decide which pictures to keep",
+        "annotate": "pose, depth and normals of the pictures that stay",
+        "pack": "kept samples into tar and Parquet shards",
+    }
+    for name, text in about.items():
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("recipe", help="recipe file, such as pipelines/humanverse.py")
+        verb.add_argument("--out", required=True, metavar="ROOT", help="folder of the dataset")
+        verb.add_argument(
+            "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", dest="assignments"
+        )
+        if name in ("build", "plan"):
+            needed = name == "plan"
+            verb.add_argument("--input", nargs="+", default=[], metavar="TABLE", required=needed)
+        if name in ("build", *SLICES):
+            verb.add_argument("--runner", choices=("local", "ray", "auto"), default="auto")
+            verb.add_argument("--limit", type=_positive, metavar="ROWS", help="in whole units")
+            verb.add_argument(
+                "--redo", action="store_true", help="replace layers of other settings"
+            )
+            verb.add_argument("--keep-rejected", action="store_true", help="their bytes too")
+        verb.set_defaults(verb=_run, name=name)
+    demo = verbs.add_parser("demo", help="the whole way on a web served from this machine")
+    demo.add_argument("--out", default="runs/demo", metavar="ROOT")
+    demo.add_argument("--runner", choices=("local", "ray", "auto"), default="ray")
+    demo.set_defaults(verb=_demo)
+
+
+def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, verb, text in (
+        ("status", _status, "the funnel so far, from commits alone"),
+        ("verify", _verify, "re-read everything and prove sums, hashes and places"),
+        ("report", _report, "a static page: funnel and pictures with overlays"),
+    ):
+        parser = verbs.add_parser(name, help=text, description=text)
+        parser.add_argument("root", metavar="ROOT")
+        parser.set_defaults(verb=verb)
+        if name == "verify":
+            parser.add_argument("--sweep", action="store_true", help="remove files no commit names")
+    explain = verbs.add_parser("explain", help="one row through every stage: what each saw")
+    explain.add_argument("what", metavar="URL|KEY|PHOTO")
+    explain.add_argument("--recipe", default="pipelines/demo.py")
+    explain.add_argument("--out", metavar="ROOT", help="the dataset a KEY or URL belongs to")
+    explain.add_argument("--set", action="append", default=[], dest="assignments")
+    explain.set_defaults(verb=_explain)
+    models = verbs.add_parser("models", help="weight files: list, pull, verify")
+    models.add_argument("action", choices=("list", "pull", "verify"))
+    models.add_argument("names", nargs="*", help="names, or beginnings of names; all if none")
+    models.set_defaults(verb=_models)
+    doctor = verbs.add_parser("schemas", help="export the schemas as JSON")
+    doctor.add_argument("folder", nargs="?", default="schemas", type=Path)
+    doctor.set_defaults(verb=_schemas)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from humanverse import build
+    from humanverse.layers.ledger import funnel
+    from humanverse.layers.store import Store
+    from humanverse.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.assignments)
+    store = Store(args.out)
+    if args.name == "pack":
+        shards = build.pack_root(store, recipe)
+        terminal.packed(shards)
+        return 0
+    watcher = terminal.Progress()
+    if args.name == "plan":
+        build.prepare(store, recipe, args.input, SLICES, build.Settings(), watcher)
+        terminal.funnel(funnel(store))
+        return 0
+    settings = build.Settings(args.runner, args.limit, args.redo, args.keep_rejected)
+    whole = args.name == "build"
+    outcome = build.build(
+        recipe,
+        args.input if whole else (),
+        args.out,
+        slices=SLICES if whole else (args.name,),
+        packed=whole,
+        settings=settings,
+        watcher=watcher,
+    )
+    return terminal.finished(outcome, args.limit)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from humanverse.demo import run
+
+    return run(Path(args.out), args.runner)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from humanverse.layers.ledger import funnel
+    from humanverse.layers.store import Store
+
+    terminal.funnel(funnel(Store(args.root)))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from humanverse.layers.store import Store
+    from humanverse.layers.verify import sweep, verify
+
+    store = Store(args.root)
+    findings = verify(store)
+    for finding in findings:
+        print(finding)
+    if args.sweep and not findings:
+        for orphan in sweep(store):
+            print(f"removed {orphan}")
+    print(f"{args.root}: {len(findings)} findings" if findings else f"{args.root}: all is well")
+    return 1 if findings else 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from humanverse.layers.store import Store
+    from humanverse.report import write_report
+
+    print(write_report(Store(args.root)))
+    return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from humanverse.explain import explain
+    from humanverse.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.assignments)
+    for line in explain(args.what, recipe, args.out):
+        print(line)
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from humanverse.models import store
+
+    prefixes = tuple(args.names) or ("",)
+    chosen = [w for w in store.listed().values() if w.name.startswith(prefixes)]
+    if not chosen:
+        raise UsageError(f"no weights called {', '.join(args.names)}: see `humanverse models list`")
+    missing = 0
+    for weight in chosen:
+        if args.action == "pull" and not store.is_cached(weight):
+            store.pull(weight)
+        here = store.is_cached(weight)
+        missing += not here
+        print(
+            f"{'here   ' if here else 'missing'} {weight.name:40} {weight.bytes:>10,} bytes  "
+            f"{weight.licence:12} {weight.path if here else weight.where()}"
+        )
+    return 1 if missing and args.action == "verify" else 0
+
+
+def _schemas(args: argparse.Namespace) -> int:
+    from humanverse.schema_export import export
+
+    for path in export(args.folder):
+        print(path)
+    return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1 is wanted")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""Commits: what makes a layer of a unit real, and the roll-ups that make millions of them readable.
+
+A layer's files get names that follow from their content, so two attempts at the same work can only
+write the same bytes. One atomic creation of `commits/<unit>.g<N>.json` then names the files it
+makes real. N counts up for a unit; the newest commit that names a layer is that layer. Files that
+no commit names are orphans and do no harm.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from humanverse import schema
+from humanverse.errors import DataError
+from humanverse.layers.store import Store, write_parquet
+
+FOLDER = "commits"
+ROLL_UP = "roll-up.parquet"
+SCHEMA = "humanverse.commit.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A committed file, relative to the root."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One committed layer of a unit."""
+
+    fingerprint: str
+    rows: int
+    passed: int
+    reasons: dict[str, int]
+    """Rows this layer's stage set aside, by reason."""
+    parquet: File
+    tar: File | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One receipt: the layers of a unit that were made real together."""
+
+    unit: str
+    number: int
+    rows: int
+    layers: dict[str, Layer] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """Bytes of the receipt."""
+        body = {
+            "schema": SCHEMA,
+            "unit": self.unit,
+            "number": self.number,
+            "rows": self.rows,
+            "layers": {name: _layer_to_dict(layer) for name, layer in self.layers.items()},
+        }
+        return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Commit:
+        """The receipt, read back.
+
+        Raises:
+            DataError: it is not one.
+        """
+        try:
+            body = json.loads(data)
+            layers = {name: _layer_from_dict(layer) for name, layer in body["layers"].items()}
+            return cls(body["unit"], body["number"], body["rows"], layers)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"a commit cannot be read: {error}") from error
+
+
+class Commits:
+    """All commits of a root, as they stood when it was made."""
+
+    def __init__(self, commits: Iterable[Commit]) -> None:
+        self.by_unit: dict[str, list[Commit]] = {}
+        for commit in sorted(commits, key=lambda c: (c.unit, c.number)):
+            self.by_unit.setdefault(commit.unit, []).append(commit)
+
+    @classmethod
+    def read(cls, store: Store) -> Commits:
+        """The roll-up and the tail that is not in it."""
+        return cls(_read(store).values())
+
+    def layers(self, unit: str) -> dict[str, Layer]:
+        """The unit's layers, each from the newest commit that names it."""
+        out: dict[str, Layer] = {}
+        for commit in self.by_unit.get(unit, ()):
+            out |= commit.layers
+        return out
+
+    def next_number(self, unit: str) -> int:
+        """The number of the unit's next commit."""
+        return len(self.by_unit.get(unit, ()))
+
+    def add(self, commit: Commit) -> None:
+        """Take up a commit made meanwhile."""
+        self.by_unit.setdefault(commit.unit, []).append(commit)
+
+    def files(self) -> Iterator[File]:
+        """Every file that a commit names, also of layers since replaced."""
+        for commits in self.by_unit.values():
+            for commit in commits:
+                for layer in commit.layers.values():
+                    yield layer.parquet
+                    if layer.tar:
+                        yield layer.tar
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_unit.values()))
+
+
+def publish(store: Store, commit: Commit) -> bool:
+    """Make a commit real; False if another of the same number came first."""
+    return store.create(f"{FOLDER}/{commit.unit}.g{commit.number}.json", commit.to_json())
+
+
+def roll_up(store: Store) -> None:
+    """Gather all commits into one table. Receipts stay: the table is a copy to read fast."""
+    commits = _read(store)
+    rows = [{"name": name, "receipt": commits[name].to_json()} for name in sorted(commits)]
+    kind = pa.schema([("name", pa.string()), ("receipt", pa.large_binary())])
+    store.replace_table(f"{FOLDER}/{ROLL_UP}", pa.Table.from_pylist(rows, kind))
+
+
+def write_layer(
+    store: Store, unit: str, name: str, table: pa.Table, fingerprint: str, rejected: pa.Array
+) -> Layer:
+    """Write a layer's files for a unit, under names of their content.
+
+    Args:
+        store: the root.
+        unit: name of the unit.
+        name: name of the layer, which is its stage's.
+        table: `key` and the stage's columns, all rows of the unit, sorted by key.
+        fingerprint: of the settings and of what they stand on.
+        rejected: the stage's `reason` a row, null where it set none.
+    """
+    counts = Counter(reason for reason in rejected.to_pylist() if reason is not None)
+    members = [column for column in table.column_names if column in schema.MEMBERS]
+    fields = table.drop_columns(members).append_column("reason", rejected.cast(pa.string()))
+    with store.attempt(name) as attempt:
+        write_parquet(attempt.file, fields)
+        parquet = _named(attempt, name, unit, "parquet")
+    tar = None
+    if members:
+        with store.attempt(name) as attempt:
+            write_tar(attempt.file, _members_of(table, members))
+            tar = _named(attempt, name, unit, "tar")
+    passed = table.num_rows - sum(counts.values())
+    return Layer(fingerprint, table.num_rows, passed, dict(sorted(counts.items())), parquet, tar)
+
+
+def read_layer(store: Store, layer: Layer) -> pa.Table:
+    """The fields of a layer: `key`, the stage's columns without members, `reason`."""
+    return store.read_table(layer.parquet.name)
+
+
+def read_members(store: Store, layer: Layer) -> dict[str, dict[str, bytes]]:
+    """A layer's members: key to extension to bytes."""
+    out: dict[str, dict[str, bytes]] = {}
+    if layer.tar is None:
+        return out
+    with store.open(layer.tar.name) as f, tarfile.open(fileobj=f, mode="r:") as tar:
+        for info in tar:
+            key, _, extension = info.name.partition(".")
+            file = tar.extractfile(info)
+            if file is not None:
+                out.setdefault(key, {})[extension] = file.read()
+    return out
+
+
+def write_tar(file: Any, members: Iterable[tuple[str, bytes]]) -> dict[str, tuple[int, int]]:
+    """A tar whose bytes follow from names and contents alone: name to (offset, length)."""
+    places = {}
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            places[name] = (tar.offset + tarfile.BLOCKSIZE, len(data))
+            tar.addfile(info, io.BytesIO(data))
+    return places
+
+
+def _members_of(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    keys = table["key"]
+    for row in range(table.num_rows):
+        for column in sorted(columns, key=schema.MEMBERS.__getitem__):
+            value = table[column][row]
+            if value.is_valid:
+                yield f"{keys[row]}.{schema.MEMBERS[column]}", value.as_py()
+
+
+def _named(attempt: Any, folder: str, unit: str, extension: str) -> File:
+    digest = attempt.sha256()
+    base = f"{unit}.{digest[:12]}.{extension}"
+    size = attempt.file.tell()
+    attempt.publish(base)
+    return File(f"{folder}/{base}", digest, size)
+
+
+def _read(store: Store) -> dict[str, Commit]:
+    names = store.list(FOLDER)
+    out: dict[str, Commit] = {}
+    if ROLL_UP in names:
+        table = store.read_table(f"{FOLDER}/{ROLL_UP}")
+        rows = zip(table["name"].to_pylist(), table["receipt"].to_pylist(), strict=True)
+        out = {name: Commit.from_json(receipt) for name, receipt in rows}
+    for name in names:
+        if name.endswith(".json") and name not in out:
+            out[name] = Commit.from_json(store.read(f"{FOLDER}/{name}"))
+    return out
+
+
+def _layer_to_dict(layer: Layer) -> dict[str, Any]:
+    files = {"parquet": layer.parquet} | ({"tar": layer.tar} if layer.tar else {})
+    return {
+        "fingerprint": layer.fingerprint,
+        "rows": layer.rows,
+        "passed": layer.passed,
+        "reasons": layer.reasons,
+        "files": {
+            kind: {"name": file.name, "sha256": file.sha256, "bytes": file.bytes}
+            for kind, file in files.items()
+        },
+    }
+
+
+def _layer_from_dict(body: dict[str, Any]) -> Layer:
+    files = {kind: File(**file) for kind, file in body["files"].items()}
+    return Layer(
+        body["fingerprint"],
+        body["rows"],
+        body["passed"],
+        body["reasons"],
+        files["parquet"],
+        files.get("tar"),
+    )

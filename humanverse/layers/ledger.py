@@ -1,0 +1,165 @@
+"""The ledger: one row for every input row, what became of it and why.
+
+It is a view over the plan and the committed layers; nothing is stored. The sums over reasons equal
+the rows planned, which is checked whenever it is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from humanverse import plan, schema
+from humanverse.errors import DataError, UsageError
+from humanverse.layers.commit import Commits, read_layer
+from humanverse.layers.store import Store
+
+RECIPE = "recipe.json"
+_SCHEMA = schema.schema_of(schema.LEDGER)
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """How many rows came how far, from the plan and the commits alone."""
+
+    rows: int
+    """All input rows."""
+    kept: int
+    pending: int
+    reasons: dict[str, Counter[str]]
+    """Stage to reason to rows; the plan is the first stage."""
+    units: int
+    committed: int
+    """Units through every stage."""
+
+
+def stage_names(store: Store) -> list[str]:
+    """The stages of the root's recipe, in order."""
+    return [stage["name"] for stage in recipe_of(store)["stages"]]
+
+
+def recipe_of(store: Store) -> dict[str, Any]:
+    """The resolved recipe that a root was made with.
+
+    Raises:
+        UsageError: the folder is no root.
+    """
+    if not store.exists(RECIPE):
+        raise UsageError(f"{store.root} holds no dataset: `humanverse build` makes one")
+    recipe: dict[str, Any] = json.loads(store.read(RECIPE))
+    return recipe
+
+
+def ledger(store: Store) -> pa.Table:
+    """One row for every input row, columns of `schema.LEDGER`, sorted as planned.
+
+    Raises:
+        DataError: rows are missing or doubled.
+    """
+    stages, commits = stage_names(store), Commits.read(store)
+    reasons = all_reasons(store)
+    tables = [_unit_rows(store, unit, stages, commits, reasons) for unit in plan.units(store)]
+    for generation, table in plan.read_unplanned(store):
+        tables.append(_with_outcome(table, generation, None, table["reason"], "plan", reasons))
+    out = pa.concat_tables([_SCHEMA.empty_table(), *map(_fitted, tables)])
+    wanted = sum(manifest["rows"] for manifest in plan.manifests(store))
+    if out.num_rows != wanted:
+        raise DataError(f"the ledger has {out.num_rows} rows of {wanted}: run `humanverse verify`")
+    return out
+
+
+def funnel(store: Store) -> Funnel:
+    """Counts from the plan and the commits, without reading any layer."""
+    stages, commits = stage_names(store), Commits.read(store)
+    units = plan.units(store)
+    reasons = {name: Counter[str]() for name in ["plan", *stages]}
+    kept = pending = committed = 0
+    for _, table in plan.read_unplanned(store):
+        reasons["plan"].update(table["reason"].to_pylist())
+    for unit in units:
+        layers = commits.layers(unit.name)
+        left = unit.rows
+        for name in stages:
+            if name not in layers:
+                pending += left
+                break
+            reasons[name].update(layers[name].reasons)
+            left -= sum(layers[name].reasons.values())
+        else:
+            kept += left
+            committed += 1
+    rows = sum(manifest["rows"] for manifest in plan.manifests(store))
+    return Funnel(rows, kept, pending, reasons, len(units), committed)
+
+
+def all_reasons(store: Store) -> dict[str, schema.Reason]:
+    """The schema's reasons, and those that the recipe's own stages bring."""
+    own = recipe_of(store).get("reasons", {})
+    return schema.REASONS | {name: schema.Reason("rejected", doc) for name, doc in own.items()}
+
+
+def _unit_rows(
+    store: Store,
+    unit: plan.Unit,
+    stages: Iterable[str],
+    commits: Commits,
+    reasons: dict[str, schema.Reason],
+) -> pa.Table:
+    table = plan.read_unit(store, unit)
+    layers = commits.layers(unit.name)
+    reason = stage = pa.nulls(unit.rows, pa.string())
+    complete = True
+    for name in stages:
+        if name not in layers:
+            complete = False
+            break
+        fields = read_layer(store, layers[name])
+        mine = pc.and_(pc.is_null(reason), pc.is_valid(fields["reason"]))
+        reason = pc.if_else(mine, fields["reason"], reason)
+        stage = pc.if_else(mine, name, stage)
+        for column in fields.column_names:
+            if column in _SCHEMA.names and column not in ("key", "reason"):
+                table = table.append_column(column, fields[column])
+    generation = int(unit.name.partition("-")[0])
+    return _with_outcome(table, generation, unit.name, reason, stage, reasons, complete=complete)
+
+
+def _with_outcome(
+    table: pa.Table,
+    generation: int,
+    unit: str | None,
+    reason: Any,
+    stage: Any,
+    reasons: dict[str, schema.Reason],
+    *,
+    complete: bool = True,
+) -> pa.Table:
+    rows = table.num_rows
+    alive = "kept" if complete else "pending"
+    status = [alive if r is None else reasons[r].status for r in reason.to_pylist()]
+    columns = {
+        "generation": pa.array([generation] * rows, pa.int32()),
+        "unit": pa.array([unit] * rows, pa.string()),
+        "status": pa.array(status, pa.string()),
+        "reason": reason,
+        "stage": pa.array([stage] * rows, pa.string()) if isinstance(stage, str) else stage,
+    }
+    present = [name for name in table.column_names if name not in columns]
+    return pa.table({name: table[name] for name in present} | columns)
+
+
+def _fitted(table: pa.Table) -> pa.Table:
+    """The ledger's columns in its order and types; what no layer gave is null."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in _SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)

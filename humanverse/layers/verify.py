@@ -1,0 +1,163 @@
+"""Verify: re-read everything on disk and prove that it is what plan, commits and index say."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from humanverse import plan
+from humanverse.errors import DataError
+from humanverse.layers.commit import FOLDER as COMMITS
+from humanverse.layers.commit import Commits, File, Layer
+from humanverse.layers.ledger import funnel, ledger, stage_names
+from humanverse.layers.store import Store
+from humanverse.pack.shards import DATASET, INDEX, Shard, place_columns, read_shards
+
+UNREADABLE = (OSError, pa.ArrowException, tarfile.TarError, DataError, ValueError, KeyError)
+"""What reading a damaged file raises."""
+
+
+def verify(store: Store) -> list[str]:
+    """Findings, one line each, naming unit or shard; empty if all is well."""
+    stage_names(store)
+    return [*_plan(store), *_layers(store), *_shards(store)]
+
+
+def sweep(store: Store) -> list[str]:
+    """Remove files that no commit names. Only while nothing runs on the root."""
+    named = {file.name for file in Commits.read(store).files()}
+    orphans = []
+    for folder in stage_names(store):
+        for name in store.list(folder):
+            if f"{folder}/{name}" not in named:
+                store.remove(f"{folder}/{name}")
+                orphans.append(f"{folder}/{name}")
+    for attempt in Path(store.root).rglob(".*.attempt"):
+        attempt.unlink(missing_ok=True)
+        orphans.append(str(attempt.relative_to(store.root)))
+    return sorted(orphans)
+
+
+def _plan(store: Store) -> Iterator[str]:
+    try:
+        for unit in plan.units(store):
+            keys = plan.read_unit(store, unit)["key"].to_pylist()
+            if len(keys) != unit.rows or keys != sorted(set(keys)):
+                yield f"plan: unit {unit.name} is not {unit.rows} rows with sorted, single keys"
+        counts = funnel(store)
+        total = counts.kept + counts.pending + sum(map(Counter.total, counts.reasons.values()))
+        if total != counts.rows:
+            yield f"ledger: kept, pending and reasons add up to {total}, not {counts.rows}"
+        if not any(ledger(store)["status"].is_null()) or counts.rows == 0:
+            return
+        yield "ledger: a row has no status"
+    except UNREADABLE as error:
+        yield f"plan or ledger: {error}"
+
+
+def _layers(store: Store) -> Iterator[str]:
+    try:
+        commits = Commits.read(store)
+    except UNREADABLE as error:
+        yield f"commits: {error}"
+        return
+    for unit in plan.units(store):
+        keys = plan.read_unit(store, unit)["key"]
+        for name, layer in commits.layers(unit.name).items():
+            label = f"unit {unit.name}, layer {name}"
+            findings = list(_files(store, [f for f in (layer.parquet, layer.tar) if f]))
+            try:
+                findings = findings or list(_layer(store, layer, keys))
+            except UNREADABLE as error:
+                findings.append(str(error))
+            yield from (f"{label}: {finding}" for finding in findings)
+    receipts = [n for n in store.list(COMMITS) if n.endswith(".json")]
+    if len(receipts) != len(commits):
+        yield f"commits: {len(commits)} are rolled up or there, {len(receipts)} receipts are there"
+
+
+def _files(store: Store, files: list[File]) -> Iterator[str]:
+    for file in files:
+        if not store.exists(file.name):
+            yield f"{file.name} is missing"
+        elif store.size(file.name) != file.bytes:
+            yield f"{file.name} has {store.size(file.name)} bytes of {file.bytes}"
+        elif store.sha256(file.name) != file.sha256:
+            yield f"{file.name} has another sha256 than its commit says"
+
+
+def _layer(store: Store, layer: Layer, keys: pa.ChunkedArray) -> Iterator[str]:
+    table = store.read_table(layer.parquet.name, columns=["key", "reason"])
+    if not table["key"].equals(keys):
+        yield "its keys are not the plan's"
+    counted = Counter(r for r in table["reason"].to_pylist() if r is not None)
+    if dict(counted) != layer.reasons or layer.passed + counted.total() != layer.rows:
+        yield f"its reasons are {dict(counted)}, its commit says {layer.reasons}"
+    if layer.tar:
+        known = set(keys.to_pylist())
+        with store.open(layer.tar.name) as f, tarfile.open(fileobj=f, mode="r:") as tar:
+            strange = [name for name in tar.getnames() if name.partition(".")[0] not in known]
+        if strange:
+            yield f"its tar holds {strange[0]}, which is no key of the unit"
+
+
+def _shards(store: Store) -> Iterator[str]:
+    try:
+        shards = read_shards(store)
+        for shard in shards:
+            yield from (f"shard {shard.number:05d}: {finding}" for finding in _shard(store, shard))
+        if store.exists(DATASET):
+            yield from _index(store, shards)
+    except UNREADABLE as error:
+        yield f"shards: {error}"
+
+
+def _shard(store: Store, shard: Shard) -> Iterator[str]:
+    for name, digest in ((shard.tar, shard.tar_sha256), (shard.parquet, shard.parquet_sha256)):
+        if not store.exists(name):
+            yield f"{name} is missing"
+            return
+        if store.sha256(name) != digest:
+            yield f"{name} has another sha256 than {DATASET} says"
+            return
+    table = store.read_table(shard.parquet)
+    with store.open(shard.tar) as f, tarfile.open(fileobj=f, mode="r:") as tar:
+        actual = {info.name: (info.offset_data, info.size) for info in tar}
+    listed = dict(_places(table))
+    if table.num_rows != shard.samples:
+        yield f"{table.num_rows} samples, {DATASET} says {shard.samples}"
+    if actual != listed:
+        different = sorted(
+            n for n in actual.keys() | listed.keys() if actual.get(n) != listed.get(n)
+        )
+        yield f"members do not lie where the table says: {different[0]} and {len(different) - 1} more"
+
+
+def _places(table: pa.Table) -> Iterator[tuple[str, tuple[int, int]]]:
+    extensions = [
+        name.removesuffix("_offset").replace("_", ".")
+        for name in table.column_names
+        if name.endswith("_offset")
+        and name.removesuffix("_offset") + "_length" in table.column_names
+    ]
+    keys = table["key"].to_pylist()
+    for extension in extensions:
+        offset, length = (table[name].to_pylist() for name in place_columns(extension))
+        for key, start, size in zip(keys, offset, length, strict=True):
+            if start is not None:
+                yield f"{key}.{extension}", (start, size)
+
+
+def _index(store: Store, shards: list[Shard]) -> Iterator[str]:
+    body = json.loads(store.read(DATASET))
+    if not store.exists(INDEX):
+        yield f"{INDEX} is missing"
+    elif store.sha256(INDEX) != body["index_sha256"]:
+        yield f"{INDEX} has another sha256 than {DATASET} says"
+    elif store.read_table(INDEX).num_rows != sum(shard.samples for shard in shards):
+        yield f"{INDEX} does not hold the samples of all shards"

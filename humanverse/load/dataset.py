@@ -1,0 +1,158 @@
+"""A packed root as a sequence of samples. A member is one read at a known place, no tar is walked."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from humanverse.codec import decode_depth, decode_jpeg, decode_normals
+from humanverse.errors import DataError, UsageError
+
+Sample = dict[str, Any]
+
+MEMBERS = {
+    "image": "jpg",
+    "caption": "txt",
+    "meta": "json",
+    "poses": "pose.json",
+    "depth": "depth.png",
+    "normals": "normal.png",
+}
+"""What a sample can hold, and the member it comes from."""
+
+
+class Dataset:
+    """Samples by number or key. Reading is safe from several threads and after a fork.
+
+    A sample is a dict with `key` and, of those asked for: `image` (H, W, 3) uint8 sRGB; `caption`
+    str; `poses` (people, 133, 3) float32, x and y in pixels and confidence; `depth` (H, W) float32
+    with `depth_kind`; `normals` (H, W, 3) float32 unit vectors; `meta`, everything else known.
+    """
+
+    def __init__(self, root: Path, table: pa.Table, columns: Sequence[str]) -> None:
+        self.root = root
+        self.table = table
+        self.columns = tuple(columns)
+        self._keys: dict[str, int] | None = None
+        self._handles: dict[tuple[int, int], int] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, which: int | str) -> Sample:
+        """A sample by its number, negative ones from the end, or by its key."""
+        if isinstance(which, str):
+            number = self._number(which)
+        else:
+            number = which + len(self) if which < 0 else which
+            if not 0 <= number < len(self):
+                raise IndexError(f"sample {which} of {len(self)}")
+        row = self.table.slice(number, 1).to_pylist()[0]
+        sample: Sample = {"key": row["key"]}
+        for column in self.columns:
+            data = self._read(row, MEMBERS[column])
+            if data is not None:
+                sample |= _decoded(column, data, row)
+        return sample
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[number] for number in range(len(self)))
+
+    def close(self) -> None:
+        """Close the files it holds open."""
+        with self._lock:
+            for (pid, _), handle in self._handles.items():
+                if pid == os.getpid():
+                    os.close(handle)
+            self._handles.clear()
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _number(self, key: str) -> int:
+        if self._keys is None:
+            self._keys = {k: n for n, k in enumerate(self.table["key"].to_pylist())}
+        if key not in self._keys:
+            raise KeyError(f"no sample {key} in {self.root}")
+        return self._keys[key]
+
+    def _read(self, row: dict[str, Any], extension: str) -> bytes | None:
+        name = extension.replace(".", "_")
+        offset, length = row.get(f"{name}_offset"), row.get(f"{name}_length")
+        if offset is None or length is None:
+            return None
+        data = os.pread(self._handle(row["shard"]), length, offset)
+        if len(data) != length:
+            raise DataError(f"shard {row['shard']:05d}.tar ends before {row['key']}.{extension}")
+        return data
+
+    def _handle(self, shard: int) -> int:
+        """An open file of this process: a descriptor shared over a fork would be closed twice."""
+        place = (os.getpid(), shard)
+        with self._lock:
+            if place not in self._handles:
+                path = self.root / "shards" / f"{shard:05d}.tar"
+                try:
+                    self._handles[place] = os.open(path, os.O_RDONLY)
+                except FileNotFoundError:
+                    raise DataError(f"{path} is missing: run `humanverse verify`") from None
+            return self._handles[place]
+
+
+def open(
+    root: str | Path, columns: Sequence[str] | None = None, filters: Any = None
+) -> Dataset:
+    """A packed root for reading.
+
+    Args:
+        root: the folder that `build` or `pack` filled.
+        columns: what samples shall hold, of `MEMBERS`; all that is there if None.
+        filters: pyarrow filters on the index, such as `[("person_count", "<=", 2)]`.
+
+    Raises:
+        UsageError: the root is not packed, or a column is unknown.
+    """
+    root = Path(root)
+    index = root / "shards" / "index.parquet"
+    if not index.is_file():
+        raise UsageError(f"{root} holds no shards: run `humanverse pack` on it first")
+    wanted = tuple(MEMBERS) if columns is None else tuple(columns)
+    if unknown := [name for name in wanted if name not in MEMBERS]:
+        raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
+    return Dataset(root, pq.read_table(index, filters=filters), wanted)
+
+
+def _decoded(column: str, data: bytes, row: dict[str, Any]) -> Sample:
+    if column == "image":
+        return {"image": decode_jpeg(data)}
+    if column == "caption":
+        return {"caption": data.decode()}
+    if column == "meta":
+        return {"meta": json.loads(data)}
+    if column == "poses":
+        return {"poses": _poses(json.loads(data))}
+    if column == "depth":
+        depth = decode_depth(data, row["depth_scale"], row["depth_offset"])
+        return {"depth": depth, "depth_kind": row["depth_kind"]}
+    return {"normals": decode_normals(data)}
+
+
+def _poses(body: dict[str, Any]) -> NDArray[np.float32]:
+    people = [person["keypoints"] for person in body["people"]]
+    return np.asarray(people, np.float32).reshape(-1, 133, 3)

@@ -1,0 +1,1 @@
+"""Models behind small protocols: one file a model, weights through the store."""

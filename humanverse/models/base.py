@@ -1,0 +1,69 @@
+"""What a model must offer to be used by a stage, and the arrays that pass between them.
+
+Images are upright sRGB, `uint8` of shape (H, W, 3). Pixel coordinates put the origin at the outer
+corner of the first pixel, x to the right and y down, so a box over a whole image is (0, 0, W, H).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""(H, W, 3), sRGB."""
+
+DepthKind = Literal["metric", "relative", "disparity"]
+"""metric: metres. relative: depth up to scale and offset. disparity: inverse depth up to both."""
+
+WHOLEBODY_KEYPOINTS = 133
+"""COCO-WholeBody: 17 body, 6 feet, 68 face, 21 left hand, 21 right hand, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The people a detector found in one image, highest score first."""
+
+    boxes: NDArray[np.float32]
+    """(n, 4), xyxy in pixels, inside the image."""
+    scores: NDArray[np.float32]
+    """(n,), in [0, 1]."""
+
+
+class PersonDetector(Protocol):
+    """Finds people."""
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """One result an image; an image without people gives empty arrays."""
+        ...
+
+
+class PoseEstimator(Protocol):
+    """Finds the whole-body keypoints of people whose boxes are known."""
+
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """For boxes (n, 4) of each image, keypoints (n, 133, 3): x, y in pixels, confidence."""
+        ...
+
+
+class DepthEstimator(Protocol):
+    """Estimates depth for every pixel."""
+
+    kind: DepthKind
+
+    def estimate(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        """One (H, W) map an image, in the unit that `kind` tells."""
+        ...
+
+
+class NormalEstimator(Protocol):
+    """Estimates the surface normal of every pixel."""
+
+    def estimate(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        """One (H, W, 3) map of unit vectors an image: +X right, +Y up, +Z towards the viewer."""
+        ...

@@ -1,0 +1,158 @@
+"""Whole-body pose of people whose boxes are known: body, feet, face and hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanverse.keypoints import COUNT, FACE, LEFT_HAND, RIGHT_HAND
+from humanverse.models.base import Image
+from humanverse.models.blaze import body, face, hands, ssd
+from humanverse.models.blaze.body import Body, BodyLandmarks, region_of
+from humanverse.models.blaze.face import FaceLandmarks
+from humanverse.models.blaze.hands import HandLandmarks, Side
+from humanverse.models.blaze.regions import Region
+from humanverse.models.blaze.ssd import Found, SsdDetector
+from humanverse.models.tflite import TfliteModel
+
+Weights = Callable[[str], Path]
+"""Gives the file of a weight by its name in the store."""
+
+SEEN: Final = 0.5
+"""Flag of a body, a face or a hand from which on it counts as found."""
+
+BODY_AND_FEET: Final = np.array(
+    [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 31, 31, 29, 32, 32, 30]
+)
+"""(23,): the landmark that stands for each body and foot keypoint."""
+SMALL_TOES: Final = (18, 21)
+"""These have no landmark: the big toe stands in, at a confidence too low to be drawn."""
+STAND_IN: Final = 0.25
+
+
+def stored(name: str) -> Path:
+    """The file of a weight, from the project's store."""
+    from humanverse.models.store import weight_path
+
+    return weight_path(name)
+
+
+class BlazePoseWholeBody:
+    """Estimates 133 keypoints a person with the BlazePose family of networks, on one thread.
+
+    BlazePose (arXiv 2006.10204) wants a region that is centred on the hips and turned upright. Its
+    own detector finds such regions, once an image, and each box takes the one that fits it. A box
+    that none fits is searched by itself, and only then taken as it is.
+    """
+
+    def __init__(self, weights: Weights = stored) -> None:
+        def load(name: str) -> TfliteModel:
+            return TfliteModel(weights(name))
+
+        self._detector = SsdDetector(ssd.POSE, load(ssd.POSE.weights))
+        self._body = BodyLandmarks(load(body.WEIGHTS))
+        self._face = FaceLandmarks(
+            SsdDetector(ssd.FACE, load(ssd.FACE.weights)), load(face.WEIGHTS)
+        )
+        self._hands = HandLandmarks(load(hands.RECROP_WEIGHTS), load(hands.WEIGHTS))
+
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """For boxes (n, 4) of each image, keypoints (n, 133, 3): x, y in pixels, confidence.
+
+        Confidence is 0 for a part that was not found and for a point outside the image.
+        """
+        return [self._of_image(*pair) for pair in zip(images, boxes, strict=True)]
+
+    def _of_image(self, image: Image, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        people = np.zeros((len(boxes), COUNT, 3), np.float32)
+        if not len(boxes):
+            return people
+        boxes = _inside(boxes, image)
+        found = self._detector.detect(image, Region.whole(image), least=0.3)
+        for index, match in enumerate(fitting(found, boxes)):
+            seen = self._best_body(image, boxes[index], match)
+            people[index] = self._whole(image, seen)
+        return people
+
+    def _best_body(self, image: Image, box: NDArray[np.float64], match: Found | None) -> Body:
+        """The body in a box: from the match, from a closer search, or from the box as it is."""
+        if match is None:
+            close = self._detector.detect(image, Region.of_box(box, 1.3), least=0.3)
+            match = fitting(close, box[None])[0]
+        tried = []
+        if match is not None:
+            tried.append(self._seen_twice(image, region_of(match)))
+        if not tried or tried[0].flag < SEEN:
+            tried.append(self._seen_twice(image, Region.of_box(box, 1.25)))
+        return max(tried, key=lambda seen: seen.flag)
+
+    def _seen_twice(self, image: Image, region: Region) -> Body:
+        first, second = self._body.look_twice(image, region)
+        return second if second.flag >= first.flag - 0.1 else first
+
+    def _whole(self, image: Image, seen: Body) -> NDArray[np.float32]:
+        person = np.zeros((COUNT, 3))
+        if seen.flag < SEEN:
+            return person.astype(np.float32)
+        count = len(BODY_AND_FEET)
+        person[:count, :2] = seen.points[BODY_AND_FEET]
+        person[:count, 2] = seen.visible[BODY_AND_FEET]
+        person[SMALL_TOES, 2] *= STAND_IN
+        parts = [(FACE, self._face.look(image, seen))]
+        sides: tuple[tuple[slice, Side], ...] = ((LEFT_HAND, "left"), (RIGHT_HAND, "right"))
+        parts += [(where, self._hands.look(image, seen, side)) for where, side in sides]
+        for where, (points, score) in parts:
+            if score >= SEEN:
+                person[where, :2], person[where, 2] = points, score
+        height, width = image.shape[:2]
+        inside = ((person[:, :2] >= 0) & (person[:, :2] <= (width, height))).all(axis=1)
+        person[~inside, 2] = 0
+        return person.astype(np.float32)
+
+
+def fitting(found: Sequence[Found], boxes: NDArray[np.float64]) -> list[Found | None]:
+    """The detection that fits each box (n, 4) best, or None; no detection serves two boxes.
+
+    A detection may fit when the middle of its face and its hips lie in the box, and it fits the
+    better the nearer the hips are to the box's middle line and the face to its upper edge.
+    """
+    result: list[Found | None] = [None] * len(boxes)
+    fits = sorted(
+        (misfit, j, i)
+        for (j, one), (i, box) in product(enumerate(found), enumerate(boxes))
+        if (misfit := _misfit(one, box)) is not None
+    )
+    used = set()
+    for _, j, i in fits:
+        if result[i] is None and j not in used:
+            result[i] = found[j]
+            used.add(j)
+    return result
+
+
+def _misfit(found: Found, box: NDArray[np.float64]) -> float | None:
+    size = box[2:] - box[:2]
+    face_x, face_y = (found.corners.mean(axis=0) - box[:2]) / size
+    hips_x, hips_y = (found.keypoints[0] - box[:2]) / size
+    # Hips may lie below the picture, and boxes are drawn around what shows.
+    if not (-0.1 <= face_x <= 1.1 and -0.1 <= face_y <= 1 and -0.2 <= hips_x <= 1.2):
+        return None
+    if hips_y < 0:
+        return None
+    return float(abs(hips_x - 0.5) + abs(face_x - 0.5) + max(face_y, 0.0))
+
+
+def _inside(boxes: NDArray[np.float32], image: Image) -> NDArray[np.float64]:
+    """Boxes (n, 4), clipped to the image and at least one pixel wide and high."""
+    height, width = image.shape[:2]
+    limits = np.array([width, height, width, height], np.float64)
+    clipped = np.clip(np.nan_to_num(boxes.astype(np.float64)), 0, limits)
+    low = np.minimum(clipped[:, :2], limits[:2] - 1)
+    return np.concatenate([low, np.maximum(clipped[:, 2:], low + 1)], axis=1)

@@ -1,0 +1,111 @@
+"""Depth and normals without torch: one small network that ships with the package.
+
+It learned from rendered scenes alone (see `weights/lite_geometry.md`) and serves where no large
+estimator can run: demos, tests, machines without a GPU. What it says of real photographs is rough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanverse.models.base import DepthKind, Image
+
+WEIGHTS: Final = Path(__file__).parent / "weights" / "lite_geometry.onnx"
+SIDE: Final = 192
+"""Pixels a side of the network's input, to which every image is squeezed."""
+
+Array = NDArray[np.float32]
+
+
+class _Network:
+    """The session, and its last answer: two views of one image in turn compute once."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # the same bytes on every machine of a kind
+        options.inter_op_num_threads = 1
+        self._session: Any = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._last: tuple[bytes, Array, Array] = (b"", np.empty(0), np.empty(0))  # type: ignore[assignment]
+
+    def __call__(self, square: NDArray[np.uint8]) -> tuple[Array, Array]:
+        """Disparity (h, w) and normals (h, w, 3) of a picture (SIDE, SIDE, 3)."""
+        asked = square.tobytes()
+        last = self._last
+        if last[0] != asked:
+            batch = square.transpose(2, 0, 1)[None].astype(np.float32) / 255
+            disparity, normals = self._session.run(["disparity", "normals"], {"image": batch})
+            last = (asked, disparity[0, 0], np.ascontiguousarray(normals[0].transpose(1, 2, 0)))
+            self._last = last
+        return last[1], last[2]
+
+
+@lru_cache(maxsize=2)
+def _network(path: Path) -> _Network:
+    return _Network(path)
+
+
+@dataclass(frozen=True, slots=True)
+class LiteGeometry:
+    """Depth and normals of one image at a time, on one CPU thread."""
+
+    weights: Path = WEIGHTS
+
+    def infer(self, image: Image) -> tuple[Array, Array]:
+        """Disparity (H, W), up to scale and offset, and unit normals (H, W, 3) of an image.
+
+        Larger disparity is nearer. Both are computed at 96 x 96 and enlarged to the image's size.
+
+        Raises:
+            ValueError: the image is not `uint8` of shape (H, W, 3).
+
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"expected (H, W, 3) uint8, not {image.shape} {image.dtype}")
+        shrinks = min(image.shape[:2]) >= SIDE
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        square = cv2.resize(image, (SIDE, SIDE), interpolation=how)
+        disparity, normals = _network(self.weights)(np.asarray(square, np.uint8))
+        size = (image.shape[1], image.shape[0])
+        disparity = np.asarray(cv2.resize(disparity, size), np.float32)
+        normals = np.asarray(cv2.resize(normals, size), np.float32)
+        length = np.sqrt(np.einsum("hwc,hwc->hw", normals, normals))[..., None]
+        ahead = np.array([0, 0, 1], np.float32)  # where opposite normals met and cancelled out
+        unit = np.where(length > 1e-3, normals / np.maximum(length, 1e-3), ahead)
+        return disparity, unit.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class LiteDepth:
+    """`DepthEstimator`: disparity, that is inverse depth up to an unknown scale and offset."""
+
+    weights: Path = WEIGHTS
+    kind: DepthKind = "disparity"
+
+    def estimate(self, images: Sequence[Image]) -> list[Array]:
+        """One (H, W) map an image; larger is nearer."""
+        geometry = LiteGeometry(self.weights)
+        return [geometry.infer(image)[0] for image in images]
+
+
+@dataclass(frozen=True, slots=True)
+class LiteNormals:
+    """`NormalEstimator`."""
+
+    weights: Path = WEIGHTS
+
+    def estimate(self, images: Sequence[Image]) -> list[Array]:
+        """One (H, W, 3) map of unit vectors an image: +X right, +Y up, +Z towards the viewer."""
+        geometry = LiteGeometry(self.weights)
+        return [geometry.infer(image)[1] for image in images]

@@ -1,0 +1,96 @@
+"""The dataset's card, for people, and its Croissant description, for machines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from humanverse import schema
+from humanverse.layers.ledger import Funnel, all_reasons, funnel, recipe_of
+from humanverse.layers.store import Store
+from humanverse.pack.shards import Shard
+
+
+def write_card(store: Store, shards: list[Shard]) -> None:
+    """Write `README.md` and `croissant.json` into the shards' folder."""
+    recipe, counts = recipe_of(store), funnel(store)
+    text = _markdown(recipe, counts, shards, all_reasons(store))
+    store.replace("shards/README.md", text.encode())
+    body = json.dumps(_croissant(recipe, shards), indent=1) + "\n"
+    store.replace("shards/croissant.json", body.encode())
+
+
+def _markdown(
+    recipe: dict[str, Any],
+    counts: Funnel,
+    shards: list[Shard],
+    reasons: dict[str, schema.Reason],
+) -> str:
+    samples = sum(shard.samples for shard in shards)
+    lines = [
+        f"# {recipe['recipe']}",
+        "",
+        f"{samples} pictures of people with whole-body pose, depth and normals, "
+        f"in {len(shards)} tar shards, out of {counts.rows} rows.",
+        "",
+        "| stage | reason | rows | meaning |",
+        "|---|---|---:|---|",
+        *(
+            f"| {stage} | {reason} | {number} | {reasons[reason].doc} |"
+            for stage, counter in counts.reasons.items()
+            for reason, number in sorted(counter.items())
+        ),
+        f"| | kept | {counts.kept} | |",
+        "",
+        "## Members of a sample",
+        "",
+        "`.jpg` upright sRGB; `.txt` caption; `.json` source, people, scores; `.pose.json` 133 "
+        "COCO-WholeBody keypoints a person; `.depth.png` 16 bits, its kind, scale and offset in "
+        "the JSON; `.normal.png` RGB = (n + 1) / 2, +X right, +Y up, +Z to the viewer.",
+        "",
+        "## How it was made",
+        "",
+        "```json",
+        json.dumps(recipe, indent=1, sort_keys=True),
+        "```",
+        "",
+        "## People in it",
+        "",
+        "The pictures belong to their owners, who may ask for removal: keep takedown lists, and "
+        "rebuild without those keys. Labels are estimates of models, not measurements.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _croissant(recipe: dict[str, Any], shards: list[Shard]) -> dict[str, Any]:
+    files = [
+        {
+            "@type": "cr:FileObject",
+            "@id": shard.tar.rpartition("/")[2],
+            "name": shard.tar.rpartition("/")[2],
+            "contentUrl": shard.tar.rpartition("/")[2],
+            "contentSize": f"{shard.tar_bytes} B",
+            "encodingFormat": "application/x-tar",
+            "sha256": shard.tar_sha256,
+        }
+        for shard in shards
+    ]
+    fields = [
+        {"@type": "cr:Field", "@id": f"samples/{name}", "name": name, "description": column.doc}
+        for name, column in schema.SAMPLE.items()
+    ]
+    return {
+        "@context": {
+            "@vocab": "https://schema.org/",
+            "cr": "http://mlcommons.org/croissant/",
+            "dct": "http://purl.org/dc/terms/",
+        },
+        "@type": "Dataset",
+        "dct:conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": recipe["recipe"],
+        "description": "Pictures of people with whole-body pose, depth and surface normals.",
+        "distribution": files,
+        "recordSet": [
+            {"@type": "cr:RecordSet", "@id": "samples", "name": "samples", "field": fields}
+        ],
+    }

@@ -1,0 +1,56 @@
+"""The text members of a sample, from its fields: caption, description, pose."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+SAMPLE = "humanverse.sample.v1"
+POSE = "humanverse.pose.v1"
+DEPTH_FIELDS = ("depth_kind", "depth_scale", "depth_offset")
+APART = ("boxes", "box_scores", "keypoints", "person_boxes", "person_scores", *DEPTH_FIELDS)
+
+
+def members_of(row: dict[str, Any]) -> dict[str, bytes]:
+    """Extension to bytes: `txt`, `json` and, where the row has keypoints, `pose.json`."""
+    members = {"txt": (row["caption"] or "").encode(), "json": _json(_description(row))}
+    if row.get("keypoints") is not None:
+        members["pose.json"] = _json(_pose(row))
+    return members
+
+
+def _description(row: dict[str, Any]) -> dict[str, Any]:
+    """Everything known of a sample but its keypoints."""
+    out: dict[str, Any] = {"schema": SAMPLE}
+    out |= {name: value for name, value in row.items() if name not in APART}
+    out["people"] = _people(row)
+    if row.get("depth_kind") is not None:
+        out["depth"] = {
+            "kind": row["depth_kind"],
+            "scale": row["depth_scale"],
+            "offset": row["depth_offset"],
+            "code": "16-bit PNG; value = code * scale + offset",
+        }
+    return out
+
+
+def _pose(row: dict[str, Any]) -> dict[str, Any]:
+    people = _people(row)
+    for person, flat in zip(people, row["keypoints"], strict=True):
+        points = np.asarray(flat, np.float64).reshape(-1, 3).round(4)
+        person["keypoints"] = points.tolist()
+    return {"schema": POSE, "order": "coco-wholebody-133", "people": people}
+
+
+def _people(row: dict[str, Any]) -> list[dict[str, Any]]:
+    boxes, scores = row.get("person_boxes") or [], row.get("person_scores") or []
+    return [
+        {"box": [round(side, 2) for side in box], "score": round(score, 4)}
+        for box, score in zip(boxes, scores, strict=True)
+    ]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

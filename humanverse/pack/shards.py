@@ -1,0 +1,203 @@
+"""Pack: the kept rows of a fixed range of units become one tar and one Parquet.
+
+A shard's bytes follow from its units' layers alone. Its Parquet has one row a sample with all
+metadata and the place of each member, so a reader needs no tar header. A shard whose layers have
+not changed is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from humanverse import plan, schema
+from humanverse.layers.commit import Commits, Layer, read_layer, read_members, write_tar
+from humanverse.layers.store import Store, write_parquet
+from humanverse.pack.sample import members_of
+
+FOLDER = "shards"
+INDEX = f"{FOLDER}/index.parquet"
+DATASET = f"{FOLDER}/dataset.json"
+VERSION = 1
+"""Raise it when equal layers give other shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One packed shard."""
+
+    number: int
+    samples: int
+    source: str
+    """Fingerprint of the layers it was made of."""
+    tar_sha256: str
+    tar_bytes: int
+    parquet_sha256: str
+
+    @property
+    def tar(self) -> str:
+        """Name of its tar."""
+        return f"{FOLDER}/{self.number:05d}.tar"
+
+    @property
+    def parquet(self) -> str:
+        """Name of its Parquet."""
+        return f"{FOLDER}/{self.number:05d}.parquet"
+
+
+def pack(store: Store, stages: Sequence[str], units_per_shard: int) -> list[Shard]:
+    """Pack every complete unit; shards that are up to date stay as they are.
+
+    Args:
+        store: the root.
+        stages: names of the recipe's stages; a unit is complete when it has a layer of each.
+        units_per_shard: units of one shard, a fixed range of their numbers.
+    """
+    commits = Commits.read(store)
+    before = {shard.number: shard for shard in read_shards(store)}
+    shards = []
+    for number, units in _ranges(plan.units(store), units_per_shard):
+        complete = [(u, commits.layers(u.name)) for u in units]
+        complete = [(u, layers) for u, layers in complete if layers.keys() >= set(stages)]
+        source = _source(stages, complete)
+        if number in before and before[number].source == source:
+            shards.append(before[number])
+        elif complete:
+            shards.append(_write(store, number, source, stages, complete))
+    shards = [shard for shard in shards if shard.samples]
+    _write_index(store, shards)
+    for number in before.keys() - {shard.number for shard in shards}:
+        store.remove(before[number].tar)
+        store.remove(before[number].parquet)
+    return shards
+
+
+def read_shards(store: Store) -> list[Shard]:
+    """The shards of a packed root; none if it is not packed."""
+    if not store.exists(DATASET):
+        return []
+    return [Shard(**shard) for shard in json.loads(store.read(DATASET))["shards"]]
+
+
+def place_columns(extension: str) -> tuple[str, str]:
+    """Names of the columns that hold a member's offset and length in its tar."""
+    name = extension.replace(".", "_")
+    return f"{name}_offset", f"{name}_length"
+
+
+def _ranges(units: Sequence[plan.Unit], size: int) -> Iterator[tuple[int, list[plan.Unit]]]:
+    """Shard numbers and their units. A generation of the plan starts a shard of its own."""
+    number = 0
+    for _, generation in groupby(units, key=lambda unit: unit.name.partition("-")[0]):
+        members = list(generation)
+        for start in range(0, len(members), size):
+            yield number, members[start : start + size]
+            number += 1
+
+
+def _source(stages: Sequence[str], units: Sequence[tuple[plan.Unit, dict[str, Layer]]]) -> str:
+    digest = hashlib.sha256(f"humanverse.shard.{VERSION}".encode())
+    for unit, layers in units:
+        for name in stages:
+            layer = layers[name]
+            # A tar may also hold bytes of rejected rows, which do not reach the shard: what the
+            # kept ones are follows from the tables, in which the bytes' own hashes stand.
+            digest.update(f"{unit.name} {name} {layer.fingerprint} {layer.parquet.sha256}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _write(
+    store: Store,
+    number: int,
+    source: str,
+    stages: Sequence[str],
+    units: Sequence[tuple[plan.Unit, dict[str, Layer]]],
+) -> Shard:
+    tables: list[pa.Table] = []
+
+    def members() -> Iterator[tuple[str, bytes]]:
+        for unit, layers in units:
+            table, unit_members = _kept(store, unit, [layers[name] for name in stages])
+            tables.append(table)
+            for key, files in unit_members:
+                yield from ((f"{key}.{extension}", files[extension]) for extension in sorted(files))
+
+    base = f"{number:05d}"
+    with store.attempt(FOLDER) as attempt:
+        places = write_tar(attempt.file, members())
+        tar_sha256, tar_bytes = attempt.sha256(), attempt.file.tell()
+        attempt.publish(f"{base}.tar")
+    table = pa.concat_tables(tables, promote_options="permissive")
+    with store.attempt(FOLDER) as attempt:
+        write_parquet(attempt.file, _with_places(table, places))
+        parquet_sha256 = attempt.sha256()
+        attempt.publish(f"{base}.parquet")
+    return Shard(number, table.num_rows, source, tar_sha256, tar_bytes, parquet_sha256)
+
+
+def _kept(
+    store: Store, unit: plan.Unit, layers: Sequence[Layer]
+) -> tuple[pa.Table, list[tuple[str, dict[str, bytes]]]]:
+    """The kept rows of a unit: their fields, and key by key their members."""
+    table = plan.read_unit(store, unit).drop_columns("location")
+    alive: Any = pa.array([True] * unit.rows)
+    for layer in layers:
+        fields = read_layer(store, layer)
+        alive = pc.and_(alive, pc.is_null(fields["reason"]))
+        for name in fields.column_names:
+            if name not in ("key", "reason"):
+                table = table.append_column(name, fields[name])
+    kept = table.filter(alive)
+    binary: dict[str, dict[str, bytes]] = {key: {} for key in kept["key"].to_pylist()}
+    for layer in layers:
+        for key, files in read_members(store, layer).items():
+            if key in binary:
+                binary[key] |= files
+    members = [(row["key"], binary[row["key"]] | members_of(row)) for row in kept.to_pylist()]
+    return kept, members
+
+
+def _with_places(table: pa.Table, places: dict[str, tuple[int, int]]) -> pa.Table:
+    """The fields of samples that readers filter by, and where each member lies."""
+    keys = table["key"].to_pylist()
+    table = table.drop_columns(
+        [c for c in ("boxes", "box_scores", "keypoints") if c in table.column_names]
+    )
+    for extension in sorted({name.partition(".")[2] for name in places}):
+        found = [places.get(f"{key}.{extension}", (None, None)) for key in keys]
+        for column, values in zip(place_columns(extension), zip(*found, strict=True), strict=True):
+            table = table.append_column(column, pa.array(values, pa.int64()))
+    return table
+
+
+def _write_index(store: Store, shards: Sequence[Shard]) -> None:
+    """One table over all shards, then the list of shards: what makes the dataset readable."""
+    with store.attempt(FOLDER) as attempt:
+        writer = None
+        for shard in shards:
+            table = store.read_table(shard.parquet)
+            column = pa.array([shard.number] * table.num_rows, pa.int32())
+            table = table.append_column("shard", column)
+            writer = writer or pq.ParquetWriter(attempt.file, table.schema, compression="zstd")
+            writer.write_table(table.cast(writer.schema))
+        if writer is None:
+            empty = schema.schema_of(schema.SAMPLE).append(pa.field("shard", pa.int32()))
+            writer = pq.ParquetWriter(attempt.file, empty, compression="zstd")
+        writer.close()
+        index_sha256 = attempt.sha256()
+        attempt.publish("index.parquet")
+    body = {
+        "schema": "humanverse.dataset.v1",
+        "samples": sum(shard.samples for shard in shards),
+        "index_sha256": index_sha256,
+        "shards": [{name: getattr(shard, name) for name in shard.__slots__} for shard in shards],
+    }
+    store.replace(DATASET, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())

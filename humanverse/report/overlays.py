@@ -1,0 +1,90 @@
+"""Pictures of labels: boxes and skeletons over the photo, depth and normals as colour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanverse.keypoints import BODY_EDGES, FACE, FEET, LEFT_HAND, RIGHT_HAND
+
+Pixels = NDArray[np.uint8]
+
+CONFIDENT = 0.3
+"""Least confidence of a point that is drawn, as in the paper."""
+HEIGHT = 320
+"""Pixels of a panel's height."""
+PEOPLE = ((255, 176, 0), (100, 143, 255), (220, 38, 127))
+"""One colour a person, told apart also by the colour-blind."""
+LEFT, RIGHT = (254, 97, 0), (120, 94, 240)
+FINGERS = tuple(
+    (0 if joint == 0 else finger * 4 + joint, finger * 4 + joint + 1)
+    for finger in range(5)
+    for joint in range(4)
+)
+
+
+def panel(sample: dict[str, Any]) -> Pixels:
+    """A sample as one strip: the photo with its people, depth, normals; (HEIGHT, W, 3)."""
+    strips = [people(sample)]
+    if "depth" in sample:
+        strips.append(depth_colours(sample["depth"], sample["depth_kind"]))
+    if "normals" in sample:
+        strips.append(((sample["normals"] + 1) * 127.5).astype(np.uint8))
+    return np.hstack([_to_height(strip) for strip in strips])
+
+
+def people(sample: dict[str, Any]) -> Pixels:
+    """The photo with boxes, body skeletons, feet, faces and hands; (H, W, 3)."""
+    canvas = np.ascontiguousarray(sample["image"]).copy()
+    width = max(1, round(canvas.shape[0] / 200))
+    boxes = sample.get("meta", {}).get("people", [])
+    for index, person in enumerate(boxes):
+        left, top, right, bottom = (round(side) for side in person["box"])
+        cv2.rectangle(canvas, (left, top), (right, bottom), PEOPLE[index % len(PEOPLE)], width)
+    for index, points in enumerate(sample.get("poses", ())):
+        _draw_person(canvas, points, PEOPLE[index % len(PEOPLE)], width)
+    return canvas
+
+
+def depth_colours(depth: NDArray[np.float32], kind: str) -> Pixels:
+    """Near is bright, far is dark, by rank within the picture; (H, W, 3)."""
+    low, high = np.percentile(depth, (2, 98))
+    level = np.clip((depth - low) / max(float(high - low), 1e-9), 0, 1)
+    near = level if kind == "disparity" else 1 - level
+    coloured = cv2.applyColorMap((near * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _draw_person(
+    canvas: Pixels, points: NDArray[np.float32], colour: tuple[int, int, int], width: int
+) -> None:
+    for start, end in BODY_EDGES:
+        _bone(canvas, points[start], points[end], colour, width + 1)
+    for hand, tint in ((LEFT_HAND, LEFT), (RIGHT_HAND, RIGHT)):
+        for start, end in FINGERS:
+            _bone(canvas, points[hand][start], points[hand][end], tint, 1)
+    for part, tint in ((FEET, colour), (FACE, (255, 255, 255))):
+        for x, y, confidence in points[part]:
+            if confidence > CONFIDENT:
+                cv2.circle(canvas, (round(float(x)), round(float(y))), width, tint, -1)
+
+
+def _bone(
+    canvas: Pixels,
+    start: NDArray[np.float32],
+    end: NDArray[np.float32],
+    colour: tuple[int, int, int],
+    width: int,
+) -> None:
+    if min(start[2], end[2]) > CONFIDENT:
+        first, last = ((round(float(p[0])), round(float(p[1]))) for p in (start, end))
+        cv2.line(canvas, first, last, colour, width, cv2.LINE_AA)
+
+
+def _to_height(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    size = (max(1, round(width * HEIGHT / height)), HEIGHT)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,127 @@
+"""The Ray runner: one block is one unit, a pool of actors a class of resources, work in waves.
+
+This is the only file that imports Ray. A unit's state travels as its Arrow table; encoded bytes
+travel in it, decoded pixels never do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from humanverse.errors import UsageError
+from humanverse.layers.commit import Commit
+from humanverse.layers.store import Store
+from humanverse.run.unit import Task, advance, commit, drop_dead_members, start
+from humanverse.run.work import groups
+from humanverse.stage import Stage, unopened
+
+WAVE = 2000
+"""Units a wave: the driver's memory grows with the blocks of one wave, not of the run."""
+
+
+def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Iterator[Commit]:
+    """Do the tasks and yield each commit; they come in any order.
+
+    A cluster is joined where `RAY_ADDRESS` names one; else Ray is started here, on loopback.
+    """
+    ray = _connected()
+    stages = unopened(stages)
+    from ray.data import ActorPoolStrategy, DataContext, from_items
+
+    context = DataContext.get_current()
+    context.target_max_block_size = None  # a block is never cut: it is a unit
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    needed = {name for task in tasks for name in task.todo}
+    pools = groups(stages)
+    sizes = _pool_sizes(pools, ray.cluster_resources())
+    for begin in range(0, len(tasks), WAVE):
+        wave = {task.unit.name: task for task in tasks[begin : begin + WAVE]}
+        units = from_items([{"unit": name} for name in wave], override_num_blocks=len(wave))
+        for index, group in enumerate(pools):
+            units = units.map_batches(
+                _Worker,
+                fn_constructor_args=(store, wave, stages, group, index == len(pools) - 1, needed),
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=ActorPoolStrategy(min_size=1, max_size=sizes[index]),
+                num_cpus=group[0].resources.cpus,
+                num_gpus=group[0].resources.gpus or None,
+            )
+        for row in units.iter_rows():
+            yield Commit.from_json(row["commit"])
+
+
+class _Worker:
+    """An actor: some neighbouring stages, and the commit in the last pool."""
+
+    def __init__(
+        self,
+        store: Store,
+        tasks: dict[str, Task],
+        stages: Sequence[Stage],
+        group: Sequence[Stage],
+        last: bool,
+        needed: set[str],
+    ) -> None:
+        self.store, self.tasks, self.stages = store, tasks, stages
+        self.group, self.last = group, last
+        for stage in group:
+            if stage.name in needed:
+                stage.open()
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """One unit: its name comes in, or its state; its state goes out, or its commit."""
+        names = table["unit"].unique().to_pylist()
+        if len(names) != 1:
+            raise RuntimeError(f"a block holds units {names}: a block must be one unit")
+        task = self.tasks[names[0]]
+        if "key" not in table.column_names:
+            table = start(self.store, task)
+        else:
+            table = table.drop_columns("unit")
+        table = advance(self.store, task, table, self.group)
+        if self.last:
+            receipt = commit(self.store, task, table, self.stages).to_json()
+            return pa.table({"commit": [receipt]})
+        if not task.keep_rejected:
+            table = drop_dead_members(table)
+        return table.append_column("unit", pa.array([task.unit.name] * table.num_rows))
+
+
+def _connected() -> Any:
+    # Set before the import, which reads them: nothing is reported to anyone, nothing listens.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError("--runner ray needs Ray: pip install 'humanverse[cluster]'") from error
+    if not ray.is_initialized():
+        quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        else:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+    return ray
+
+
+def _pool_sizes(pools: Sequence[Sequence[Stage]], have: dict[str, float]) -> list[int]:
+    """Actors a pool may grow to: each keeps room for one actor of every other pool."""
+    out = []
+    for pool in pools:
+        others = sum(p[0].resources.cpus for p in pools if p is not pool)
+        cpus = (have.get("CPU", 1) - others) / max(pool[0].resources.cpus, 0.01)
+        gpus = have.get("GPU", 0) / pool[0].resources.gpus if pool[0].resources.gpus else cpus
+        out.append(max(1, int(min(cpus, gpus))))
+    return out

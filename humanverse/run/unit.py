@@ -1,0 +1,189 @@
+"""One unit through its stages: the only place where what a stage gives meets the rows it was given.
+
+The state of a unit is one Arrow table sorted by key: the planned columns, what the stages wrote so
+far, and `reason` and `stage`, which are null for a row still alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from humanverse import schema
+from humanverse.errors import DataError
+from humanverse.layers.commit import (
+    Commit,
+    Layer,
+    publish,
+    read_layer,
+    read_members,
+    write_layer,
+)
+from humanverse.layers.store import Store
+from humanverse.plan import Unit, read_unit
+from humanverse.stage import Stage, reasons_of
+
+BATCH_BYTES = 256 << 20
+"""Most bytes of one call of a stage, unless a single row is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done with one unit."""
+
+    unit: Unit
+    number: int
+    """Of the commit it will make."""
+    todo: dict[str, str]
+    """Stages to run, name to fingerprint, in order."""
+    done: dict[str, Layer]
+    """Stages before the last of these that are committed already."""
+    keep_rejected: bool
+
+
+def start(store: Store, task: Task) -> pa.Table:
+    """The state of a unit before its first stage."""
+    table = read_unit(store, task.unit)
+    nulls = pa.nulls(table.num_rows, pa.string())
+    return table.append_column("reason", nulls).append_column("stage", nulls)
+
+
+def advance(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) -> pa.Table:
+    """The state after some stages, each run anew or taken from its committed layer."""
+    for stage in stages:
+        if stage.name in task.done:
+            table = _restored(store, task, table, stage)
+        elif stage.name in task.todo:
+            table = apply(table, stage)
+    return table
+
+
+def apply(table: pa.Table, stage: Stage) -> pa.Table:
+    """The state after one (opened) stage. No row is lost, whatever the stage gives."""
+    table = _without_bytes_deferred(table, stage)
+    alive = table.filter(pc.is_null(table["reason"]))
+    batches = cuts(alive.select(["key", *stage.reads]), getattr(stage, "batch_rows", 64))
+    answers = [_checked(stage, batch, stage(batch)) for batch in batches]
+    answer = pa.concat_tables([_answer_schema(stage).empty_table(), *answers])
+    place = pc.index_in(table["key"], value_set=answer["key"].combine_chunks())
+    lost = pc.and_(pc.is_null(table["reason"]), pc.is_null(place))
+    reason = pc.if_else(lost, "no_result", answer["reason"].take(place))
+    return _join(table, stage, answer.drop_columns(["key", "reason"]).take(place), reason)
+
+
+def commit(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) -> Commit:
+    """Write the layers that were to be made and publish them together.
+
+    The members of rows that were set aside are left out unless the task keeps them. If another
+    process has published this commit first, its layers count and ours are orphans.
+    """
+    unit = task.unit
+    if table.num_rows != unit.rows:
+        raise DataError(f"unit {unit.name} has {table.num_rows} rows of {unit.rows} planned")
+    if not task.keep_rejected:
+        table = drop_dead_members(table)
+    layers = {}
+    for stage in stages:
+        if stage.name in task.todo:
+            columns = table.select(["key", *stage.writes.names])
+            mine = pc.if_else(pc.equal(table["stage"], stage.name), table["reason"], None)
+            mark = task.todo[stage.name]
+            layers[stage.name] = write_layer(store, unit.name, stage.name, columns, mark, mine)
+    made = Commit(unit.name, task.number, unit.rows, layers)
+    publish(store, made)
+    return made
+
+
+def drop_dead_members(table: pa.Table) -> pa.Table:
+    """The state without the bytes of rows set aside, which need not travel further."""
+    dead = pc.is_valid(table["reason"])
+    for name in table.column_names:
+        if name in schema.MEMBERS:
+            column = pc.if_else(dead, pa.scalar(None, table.schema.field(name).type), table[name])
+            table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
+
+def _restored(store: Store, task: Task, table: pa.Table, stage: Stage) -> pa.Table:
+    layer = task.done[stage.name]
+    fields = read_layer(store, layer)
+    if not fields["key"].equals(table["key"]):
+        raise DataError(
+            f"layer {stage.name} of unit {task.unit.name} holds other keys than its plan"
+        )
+    members = [name for name in stage.writes.names if name in schema.MEMBERS]
+    table = _join(table, stage, fields.drop_columns("reason"), fields["reason"])
+    return _join_members(table, stage, read_members(store, layer), members) if members else table
+
+
+def cuts(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+    """Batches of at most so many rows and, beyond one row, `BATCH_BYTES`."""
+    start = 0
+    while start < table.num_rows:
+        batch = table.slice(start, rows)
+        while batch.num_rows > 1 and batch.nbytes > BATCH_BYTES:
+            batch = batch.slice(0, batch.num_rows // 2)
+        yield batch
+        start += batch.num_rows
+
+
+def _answer_schema(stage: Stage) -> pa.Schema:
+    head, tail = pa.field("key", pa.string()), pa.field("reason", pa.string())
+    return pa.schema([head, *stage.writes, tail])
+
+
+def _checked(stage: Stage, batch: pa.Table, answer: pa.Table) -> pa.Table:
+    """A stage's answer in its declared columns, or a clear word on what is wrong with the stage."""
+    if "reason" not in answer.column_names:
+        answer = answer.append_column("reason", pa.nulls(answer.num_rows, pa.string()))
+    wanted = _answer_schema(stage)
+    if missing := set(wanted.names) - set(answer.column_names):
+        raise DataError(f"stage {stage.name} did not give {', '.join(sorted(missing))}")
+    answer = answer.select(wanted.names).cast(wanted)
+    keys = pc.unique(answer["key"])
+    if len(keys) != answer.num_rows or pc.any(pc.is_null(pc.index_in(keys, batch["key"]))).as_py():
+        raise DataError(f"stage {stage.name} gave keys twice, or keys it was not asked about")
+    known = reasons_of([stage])
+    allowed = known if isinstance(stage.reasons, Mapping) else stage.reasons
+    given = set(pc.unique(answer["reason"]).to_pylist()) - {None}
+    if undeclared := given - set(allowed):
+        raise DataError(f"stage {stage.name} gave undeclared reasons {', '.join(undeclared)}")
+    return answer
+
+
+def _join(table: pa.Table, stage: Stage, columns: pa.Table, reason: Any) -> pa.Table:
+    for name in columns.column_names:
+        if name != "key":
+            table = table.append_column(name, columns[name])
+    decided = pc.and_(pc.is_null(table["reason"]), pc.is_valid(reason))
+    return _set_reason(table, decided, reason, stage.name)
+
+
+def _set_reason(table: pa.Table, where: Any, reason: Any, stage: str) -> pa.Table:
+    reasons = pc.if_else(where, reason, table["reason"]).cast(pa.string())
+    stages = pc.if_else(where, stage, table["stage"]).cast(pa.string())
+    table = table.set_column(table.schema.get_field_index("reason"), "reason", reasons)
+    return table.set_column(table.schema.get_field_index("stage"), "stage", stages)
+
+
+def _join_members(
+    table: pa.Table, stage: Stage, members: dict[str, dict[str, bytes]], columns: Sequence[str]
+) -> pa.Table:
+    keys = table["key"].to_pylist()
+    for name in columns:
+        extension = schema.MEMBERS[name]
+        values = [members.get(key, {}).get(extension) for key in keys]
+        table = table.append_column(name, pa.array(values, stage.writes.field(name).type))
+    return table
+
+
+def _without_bytes_deferred(table: pa.Table, stage: Stage) -> pa.Table:
+    """Set aside rows that a looser filter brought back to life but whose bytes were not kept."""
+    if "image" not in stage.reads:
+        return table
+    missing = pc.and_(pc.is_null(table["reason"]), pc.is_null(table["image"]))
+    return _set_reason(table, missing, "bytes_missing", stage.name)

@@ -1,0 +1,129 @@
+"""What a run says: bars and tables on a terminal, JSON lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+from rich.table import Table
+
+from humanverse.build import Watcher
+from humanverse.layers.commit import Commit
+from humanverse.layers.ledger import Funnel
+from humanverse.pack.shards import Shard
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from humanverse.build import Outcome
+
+_errors = Console(stderr=True)
+BAR = 30
+"""Characters of the longest bar of a funnel."""
+
+
+class Progress(Watcher):
+    """Tells of a run as it goes, on standard error."""
+
+    def __init__(self) -> None:
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._rows = 0
+        self._started = time.monotonic()
+
+    def says(self, message: str) -> None:
+        """A line."""
+        if _errors.is_terminal:
+            _errors.print(message, highlight=False)
+        else:
+            _json(event="note", message=message)
+
+    def starts(self, units: int, rows: int) -> None:
+        """Show a bar over the rows."""
+        self._rows, self._started = rows, time.monotonic()
+        if not _errors.is_terminal:
+            _json(event="start", units=units, rows=rows)
+            return
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("rows"),
+            TimeRemainingColumn(),
+            console=_errors,
+            transient=True,
+        )
+        self._task = self._bars.add_task("building", total=rows)
+        self._bars.start()
+
+    def commits(self, commit: Commit) -> None:
+        """Move the bar by a unit."""
+        self._rows -= commit.rows
+        if self._bars is not None and self._task is not None:
+            self._bars.advance(self._task, commit.rows)
+            if self._rows <= 0:
+                self._bars.stop()
+            return
+        reasons = {name: layer.reasons for name, layer in commit.layers.items() if layer.reasons}
+        seconds = round(time.monotonic() - self._started, 1)
+        _json(event="commit", unit=commit.unit, rows=commit.rows, reasons=reasons, seconds=seconds)
+
+
+def funnel(counts: Funnel) -> None:
+    """The funnel from input rows to kept ones, by stage and reason, on standard output."""
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for name, side in (("stage", "left"), ("reason", "left"), ("rows", "right"), ("", "left")):
+        table.add_column(name, justify="right" if side == "right" else "left")
+    left = counts.rows
+    table.add_row("input", "", str(left), _bar(left, counts.rows))
+    for stage, reasons in counts.reasons.items():
+        for reason, number in reasons.most_common():
+            table.add_row("", f"- {reason}", str(number))
+        left -= reasons.total()
+        if reasons.total():
+            table.add_row(stage, "", str(left), _bar(left, counts.rows))
+    table.add_row("kept", "", str(counts.kept), _bar(counts.kept, counts.rows), style="bold")
+    if counts.pending:
+        table.add_row("pending", "", str(counts.pending))
+    Console(highlight=False).print(table)
+    print(f"units: {counts.committed} of {counts.units} through every stage")
+
+
+def packed(shards: Sequence[Shard]) -> None:
+    """How much was packed."""
+    samples, size = sum(s.samples for s in shards), sum(s.tar_bytes for s in shards)
+    print(f"packed {samples} samples in {len(shards)} shards, {size / 1e6:.1f} MB")
+
+
+def finished(outcome: Outcome, limit: int | None) -> int:
+    """The funnel, the shards, and the exit code: 1 while units are left and no limit was set."""
+    funnel(outcome.funnel)
+    if outcome.shards:
+        packed(outcome.shards)
+    if outcome.left and limit is not None:
+        print(f"stopped at the limit of {limit} rows: {outcome.left} units are left")
+    elif outcome.left:
+        print(f"unfinished: {outcome.left} units are left; the same command goes on from here")
+        return 1
+    return 0
+
+
+def _bar(number: int, whole: int) -> str:
+    return "█" * round(BAR * number / whole) if whole else ""
+
+
+def _json(**fields: object) -> None:
+    print(json.dumps(fields), file=sys.stderr, flush=True)

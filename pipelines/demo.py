@@ -1,0 +1,24 @@
+"""The demo: a web on localhost, lite models, everything small. Seconds to run, no GPU, no hub."""
+
+from humanverse.annotate import Depth, Normals, Pose
+from humanverse.collect import Collect
+from humanverse.filter import People
+from humanverse.pack import Pack
+from humanverse.plan import Plan
+from humanverse.recipe import Recipe
+
+recipe = Recipe(
+    name="demo",
+    plan=Plan(unit_rows=40),
+    collect=[
+        Collect(
+            max_side=512,
+            max_bytes=8 << 20,
+            timeout=5.0,
+            per_host=32,
+        )
+    ],
+    filter=[People(detector="blazepose", max_people=3, min_area=0.15)],
+    annotate=[Pose(model="blazepose"), Depth(model="lite"), Normals(model="lite")],
+    pack=Pack(units_per_shard=4),
+)
