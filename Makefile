@@ -18,9 +18,9 @@ help: ## list the targets
 
 setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the lite models' weights
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r scripts/uv.lock.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-uv.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	$(BIN)/humanverse models pull blazepose
@@ -69,6 +69,7 @@ schemas: setup ## export the schemas to schemas/
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o requirements.lock
+	sed -n '/^uv==/,/[^\]$$/p' requirements.lock > requirements-uv.lock
 
 clean: ## remove the environment and the demo's output
 	rm -rf .venv runs

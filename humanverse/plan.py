@@ -87,6 +87,7 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
             digits = next((digits for rows, digits in PARTITIONS if total <= rows), 3)
             for number, table in enumerate(tables):
                 _scatter(db, table, settings, digits, scratch / f"scattered-{number}")
+            store.prepare()  # only now is it known that there is something to write
             manifest = _cut(db, store, scratch, settings, generations)
     manifest |= {"schema": "humanverse.plan.v1", "inputs": sorted(fresh), "rows": total}
     planned = sum(part["rows"] for part in manifest["parts"])
@@ -254,9 +255,11 @@ def _scatter(
 def _reason(settings: Plan) -> str:
     """SQL: why a row is not planned, NULL if it is. What a table does not say, bars nothing."""
     rules = [
-        ("url IS NULL AND location IS NULL", "if(source = 'img2dataset', 'not_at_hand', 'bad_url')")
+        # Sources of images at hand whose row came without its image.
+        ("location IS NULL AND source = 'img2dataset'", "'not_at_hand'"),
+        ("location IS NULL AND source = 'parquet' AND url IS NULL", "'not_at_hand'"),
+        ("location IS NULL AND url IS NULL", "'bad_url'"),
     ]
-    rules += [("source = 'img2dataset' AND location IS NULL", "'not_at_hand'")]
     if settings.max_punsafe is not None:
         rules.append((f"punsafe > {settings.max_punsafe} OR upper(nsfw) = 'NSFW'", "'hint_unsafe'"))
     if settings.max_pwatermark is not None:

@@ -124,13 +124,13 @@ def load_recipe(path: str | Path, assignments: Iterable[str] = ()) -> Recipe:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"no recipe file {path}: give one such as pipelines/humanverse.py")
-    sys.path.insert(0, str(path.parent.resolve()))
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # stays: workers import the stages of a recipe from there too
     try:
         recipe = runpy.run_path(str(path)).get("recipe")
     except (ImportError, SyntaxError) as error:
         raise UsageError(f"recipe {path} cannot be read: {error}") from error
-    finally:
-        sys.path.pop(0)
     if not isinstance(recipe, Recipe):
         raise UsageError(f"recipe {path} must define `recipe = Recipe(...)`")
     recipe = recipe.override(assignments)

@@ -47,23 +47,22 @@ def render_one(seed: int) -> dict[str, np.ndarray]:
 
 
 def fill(folder: Path, name: str, first: int, count: int, workers: int) -> dict[str, np.memmap]:
-    """Render scenes `first` to `first + count` into `folder`, unless they are there already."""
-    paths = {field: folder / f"{name}.{field}" for field in FIELDS}
-    done = folder / f"{name}.done"
-    maps = {
-        field: np.memmap(
-            paths[field], dtype, "r+" if paths[field].exists() else "w+", shape=(count, *shape)
-        )
-        for field, (dtype, shape) in FIELDS.items()
-    }
-    if not done.exists():
-        os.environ["OMP_NUM_THREADS"] = "1"
-        with ProcessPoolExecutor(workers) as pool:
-            seeds = range(first, first + count)
-            for index, row in enumerate(pool.map(render_one, seeds, chunksize=16)):
-                for field, value in row.items():
-                    maps[field][index] = value
-        done.touch()
+    """Render scenes `first` to `first + count` into `folder`, going on where a run was ended."""
+    counted = folder / f"{name}.count"
+    done = int(counted.read_text()) if counted.exists() else 0
+    maps = {}
+    for field, (dtype, shape) in FIELDS.items():
+        path = folder / f"{name}.{field}"
+        maps[field] = np.memmap(path, dtype, "r+" if path.exists() else "w+", shape=(count, *shape))
+    if done >= count:
+        return maps
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers, of which there is one a core
+    with ProcessPoolExecutor(workers) as pool:
+        seeds = range(first + done, first + count)
+        for index, row in enumerate(pool.map(render_one, seeds, chunksize=8), start=done):
+            for field, value in row.items():
+                maps[field][index] = value
+            counted.write_text(str(index + 1))
     return maps
 
 
@@ -117,14 +116,14 @@ def harden(image: np.ndarray, people: np.ndarray, rng: np.random.Generator) -> n
     """Break what a network could lean on besides shape: colours, textures, sharpness, noise."""
     if rng.random() < 0.25:
         image = _paint_over(image, people if rng.random() < 0.3 else ~people, rng)
-    if rng.random() < 0.3:
+    if rng.random() < 0.2:
         image = _cut_out(image, rng)
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         mix = np.eye(3) * 0.6 + rng.dirichlet(np.ones(3), 3) * 0.4
         image = image @ mix.T.astype(np.float32)
     if rng.random() < 0.1:
         image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-    gain, lift = np.exp(rng.normal(0, 0.15, 3)), rng.normal(0, 0.05)
+    gain, lift = np.exp(rng.normal(0, 0.1, 3)), rng.normal(0, 0.05)
     image = np.clip(image * gain + lift, 0, 1) ** np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))

@@ -16,7 +16,9 @@ from torch import nn
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
+        nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(outside),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -63,10 +65,13 @@ class Network(nn.Module):
         super().__init__()
         a, b, c = widths
         self.stem = nn.Sequential(
-            nn.Conv2d(5, a, 7, 4, 3, bias=False), nn.BatchNorm2d(a), nn.ReLU(inplace=True), Residual(a)
+            nn.Conv2d(5, a, 7, 4, 3, bias=False),
+            nn.BatchNorm2d(a),
+            nn.ReLU(inplace=True),
+            Residual(a),
         )
-        self.eighth = nn.Sequential(_conv(a, b, 2), Residual(b), Residual(b))
-        self.sixteenth = _conv(b, c, 2)
+        self.eighth = nn.Sequential(_conv(a, b, stride=2), Residual(b), Residual(b))
+        self.sixteenth = _conv(b, c, stride=2)
         self.whole = nn.Sequential(*(Attention(c) for _ in range(3)))
         self.narrow = nn.ModuleList([nn.Conv2d(c, b, 1), nn.Conv2d(b, a, 1)])
         self.join = nn.ModuleList([Residual(b), Residual(a)])

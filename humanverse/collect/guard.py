@@ -37,6 +37,7 @@ REFUSED_V6 = tuple(
 REFUSED_V4 = tuple(
     ipaddress.IPv4Network(block)
     for block in (
+        "192.0.0.0/24",  # protocol assignments, among them a cloud's metadata
         "168.63.129.16/32",  # a cloud's host services
         "192.88.99.0/24",  # 6to4 relays
         "192.31.196.0/24",  # AS112

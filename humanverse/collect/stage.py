@@ -65,7 +65,10 @@ class Collect(BaseStage):
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
         if self.backend == "native":
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="collect", daemon=True).start()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="collect", daemon=True
+            )
+            self._thread.start()
             self._fetcher = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
 
     def close(self) -> None:
@@ -73,6 +76,8 @@ class Collect(BaseStage):
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._fetcher.close(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
             self._loop = None
         self._decoders.shutdown()
 

@@ -53,9 +53,8 @@ def _plan(store: Store) -> Iterator[str]:
         total = counts.kept + counts.pending + sum(map(Counter.total, counts.reasons.values()))
         if total != counts.rows:
             yield f"ledger: kept, pending and reasons add up to {total}, not {counts.rows}"
-        if not any(ledger(store)["status"].is_null()) or counts.rows == 0:
-            return
-        yield "ledger: a row has no status"
+        if ledger(store)["status"].null_count:
+            yield "ledger: a row has no status"
     except UNREADABLE as error:
         yield f"plan or ledger: {error}"
 
@@ -63,22 +62,29 @@ def _plan(store: Store) -> Iterator[str]:
 def _layers(store: Store) -> Iterator[str]:
     try:
         commits = Commits.read(store)
+        units = plan.units(store)
     except UNREADABLE as error:
         yield f"commits: {error}"
         return
-    for unit in plan.units(store):
-        keys = plan.read_unit(store, unit)["key"]
+    for unit in units:
+        try:
+            keys = plan.read_unit(store, unit)["key"]
+        except UNREADABLE:
+            continue  # the plan's own finding
         for name, layer in commits.layers(unit.name).items():
             label = f"unit {unit.name}, layer {name}"
-            findings = list(_files(store, [f for f in (layer.parquet, layer.tar) if f]))
-            try:
-                findings = findings or list(_layer(store, layer, keys))
-            except UNREADABLE as error:
-                findings.append(str(error))
-            yield from (f"{label}: {finding}" for finding in findings)
+            yield from (f"{label}: {finding}" for finding in _files_and_rows(store, layer, keys))
     receipts = [n for n in store.list(COMMITS) if n.endswith(".json")]
     if len(receipts) != len(commits):
-        yield f"commits: {len(commits)} are rolled up or there, {len(receipts)} receipts are there"
+        yield f"commits: {len(commits)} are known, {len(receipts)} receipts are there"
+
+
+def _files_and_rows(store: Store, layer: Layer, keys: pa.ChunkedArray) -> list[str]:
+    findings = list(_files(store, [file for file in (layer.parquet, layer.tar) if file]))
+    try:
+        return findings or list(_layer(store, layer, keys))
+    except UNREADABLE as error:
+        return [str(error)]
 
 
 def _files(store: Store, files: list[File]) -> Iterator[str]:

@@ -115,9 +115,7 @@ class Dataset:
             return self._handles[place]
 
 
-def open(
-    root: str | Path, columns: Sequence[str] | None = None, filters: Any = None
-) -> Dataset:
+def open(root: str | Path, columns: Sequence[str] | None = None, filters: Any = None) -> Dataset:
     """A packed root for reading.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tensor = NDArray[np.float32]
+
+Weights = Callable[[str], Path]
+"""Gives the file of a network by its name in the store."""
+
+
+def stored(name: str) -> Path:
+    """The file of a network, from the project's store."""
+    from humanverse.models.store import weight_path
+
+    return weight_path(name)
 
 
 class TfliteModel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -107,6 +108,8 @@ def _connected() -> Any:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(**quiet)
         else:
+            # Workers inherit it, and with it the folder of the recipe and its own stages.
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
             ray.init(
                 address="local",
                 include_dashboard=False,

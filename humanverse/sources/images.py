@@ -45,9 +45,12 @@ _EXTRA = ("caption", "width_hint", "height_hint", "similarity", "punsafe", "pwat
 
 def holds_images(path: Path) -> bool:
     """True for a folder, and for a Parquet file with a column of bytes."""
-    if path.is_dir():
-        return True
-    return path.suffix == ".parquet" and _bytes_column(pq.read_schema(path)) is not None
+    if path.is_dir() or path.suffix != ".parquet":
+        return path.is_dir()
+    try:
+        return _bytes_column(pq.read_schema(path)) is not None
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{path} cannot be read as Parquet: {error}") from error
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:

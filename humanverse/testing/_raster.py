@@ -32,10 +32,16 @@ class Rays:
     y: Array
     z: Array
 
-    def dot(self, vector: Array) -> Array:
-        """(h, w), the directions along `vector` (3,)."""
-        along: Array = self.x * vector[0] + self.y * vector[1] + self.z * vector[2]
-        return along
+    def along(self, vector: Array) -> Array:
+        """(h, w), the directions' share along `vector` (3,)."""
+        x, y, z = vector.tolist()
+        share: Array = self.x * x + self.y * y + self.z * z
+        return share
+
+    def squared(self) -> Array:
+        """(h, w), the directions' squared lengths."""
+        lengths: Array = self.x * self.x + self.y * self.y + self.z * self.z
+        return lengths
 
 
 class Shape(Protocol):
@@ -46,7 +52,7 @@ class Shape(Protocol):
         ...
 
     def hit(self, rays: Rays) -> Array:
-        """(h, w), where each ray enters; infinite where it misses."""
+        """(h, w), where each ray enters; NaN or infinite where it misses."""
         ...
 
     def outward(self, points: Array) -> Array:
@@ -55,17 +61,9 @@ class Shape(Protocol):
 
 
 def _first_root(a: Array, b: Array, c: Array | float) -> Array:
-    """The smaller root of a t² + 2 b t + c = 0 where a > 0; infinite where there is none."""
-    inside = b * b - a * c
-    with np.errstate(invalid="ignore", divide="ignore"):
-        root = (-b - np.sqrt(np.maximum(inside, 0))) / a
-    return np.where((inside > 0) & (a > 0), root, np.inf).astype(np.float32)
-
-
-def _sphere(rays: Rays, centre_y: float, radius: float) -> Array:
-    origin = rays.origin - np.array([0, centre_y, 0], np.float32)
-    length = rays.x * rays.x + rays.y * rays.y + rays.z * rays.z
-    return _first_root(length, rays.dot(origin), float(origin @ origin) - radius**2)
+    """The smaller root of a t² + 2 b t + c = 0 for a > 0; NaN where there is none."""
+    root: Array = (-b - np.sqrt(b * b - a * c)) / a
+    return root
 
 
 @dataclass(frozen=True)
@@ -78,28 +76,31 @@ class Ball:
 
     def hit(self, rays: Rays) -> Array:
         """See `Shape`."""
-        return _sphere(rays, 0.0, 1.0)
+        o = rays.origin
+        return _first_root(rays.squared(), rays.along(o), float(o @ o) - 1)
 
     def outward(self, points: Array) -> Array:
         """See `Shape`."""
         return points
 
 
-def _cone_side(rays: Rays, radius: float, slope: float) -> Array:
-    """Where rays meet x² + z² = (radius + slope * y)²."""
-    o = rays.origin
-    edge = radius + slope * float(o[1])
-    a = rays.x * rays.x + rays.z * rays.z - (slope * slope) * (rays.y * rays.y)
-    b = float(o[0]) * rays.x + float(o[2]) * rays.z - (slope * edge) * rays.y
-    c = float(o[0] ** 2 + o[2] ** 2) - edge**2
-    return _first_root(a, b, c)
+def _cone_side(rays: Rays, squared: Array, radius: float, slope: float) -> Array:
+    """Where rays meet x² + z² = (radius + slope * y)²; `squared` are their squared lengths."""
+    ox, oy, oz = rays.origin.tolist()
+    edge = radius + slope * oy
+    a = squared - (1 + slope * slope) * (rays.y * rays.y)
+    b = ox * rays.x + oz * rays.z - (slope * edge) * rays.y
+    root = _first_root(a, b, ox * ox + oz * oz - edge * edge)
+    if slope:
+        root[a <= 0] = np.nan  # such a ray enters by an end
+    return root
 
 
 def _within(rays: Rays, t: Array, low: float, high: float) -> Array:
-    """`t` where its point has y in [low, high], else infinite."""
-    with np.errstate(invalid="ignore"):
-        y = rays.origin[1] + t * rays.y
-    return np.where((y >= low) & (y <= high), t, np.inf).astype(np.float32)
+    """`t`, made NaN where its point has y outside [low, high]."""
+    y = float(rays.origin[1]) + t * rays.y
+    t[(y < low) | (y > high)] = np.nan
+    return t
 
 
 @dataclass(frozen=True)
@@ -123,16 +124,22 @@ class Limb:
 
     def hit(self, rays: Rays) -> Array:
         """See `Shape`."""
-        ends = np.minimum(
-            _sphere(rays, 0.0, self.start), _sphere(rays, self.length, self.end)
-        ).astype(np.float32)
+        squared, o = rays.squared(), rays.origin
+        near = rays.along(o)
+        far = near - self.length * rays.y
+        gap = float(o @ o)
+        reach = gap + self.length * (self.length - 2 * float(o[1]))  # squared, to the far centre
+        ends: Array = np.fmin(
+            _first_root(squared, near, gap - self.start**2),
+            _first_root(squared, far, reach - self.end**2),
+        )
         lean = self._lean
         if abs(lean) >= 1:  # one sphere holds the other
             return ends
         cosine = float(np.sqrt(1 - lean * lean))
-        side = _cone_side(rays, self.start / cosine, -lean / cosine)
+        side = _cone_side(rays, squared, self.start / cosine, -lean / cosine)
         side = _within(rays, side, lean * self.start, self.length + lean * self.end)
-        return np.minimum(ends, side).astype(np.float32)
+        return np.asarray(np.fmin(ends, side))
 
     def outward(self, points: Array) -> Array:
         """See `Shape`."""
@@ -163,13 +170,13 @@ class Drum:
     def hit(self, rays: Rays) -> Array:
         """See `Shape`."""
         slope = (self.end - self.start) / self.length
-        best = _within(rays, _cone_side(rays, self.start, slope), 0, self.length)
+        side = _cone_side(rays, rays.squared(), self.start, slope)
+        best = _within(rays, side, 0, self.length)
         for y, radius in ((0.0, self.start), (self.length, self.end)):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                t = (y - rays.origin[1]) / rays.y
-                x, z = rays.origin[0] + t * rays.x, rays.origin[2] + t * rays.z
-                lid = np.where((x * x + z * z <= radius * radius) & (t > 0), t, np.inf)
-            best = np.minimum(best, lid).astype(np.float32)
+            t = (y - rays.origin[1]) / rays.y
+            x, z = rays.origin[0] + t * rays.x, rays.origin[2] + t * rays.z
+            t[(x * x + z * z > radius * radius) | (t < 0)] = np.nan
+            best = np.fmin(best, t)
         return best
 
     def outward(self, points: Array) -> Array:
@@ -195,14 +202,12 @@ class Box:
 
     def hit(self, rays: Rays) -> Array:
         """See `Shape`."""
-        enter = np.full(rays.x.shape, -np.inf, np.float32)
-        leave = np.full(rays.x.shape, np.inf, np.float32)
+        enter, leave = np.float32(-np.inf), np.float32(np.inf)
         for origin, along in zip(rays.origin, (rays.x, rays.y, rays.z), strict=True):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                one, other = (-1 - origin) / along, (1 - origin) / along
-            np.maximum(enter, np.minimum(one, other), out=enter)
-            np.minimum(leave, np.maximum(one, other), out=leave)
-        return np.where(enter < leave, enter, np.inf).astype(np.float32)
+            one, other = (-1 - origin) / along, (1 - origin) / along
+            enter = np.maximum(enter, np.minimum(one, other))
+            leave = np.minimum(leave, np.maximum(one, other))
+        return np.where(enter < leave, enter, np.nan)
 
     def outward(self, points: Array) -> Array:
         """See `Shape`."""
@@ -247,11 +252,11 @@ class Camera:
 
     def rays(self, rows: slice, columns: slice, to_own: Array, origin: Array) -> Rays:
         """The rays of a window, in the frame that `to_own` (3, 3) leads to from the world."""
-        turn = (to_own @ self.rotation.T).astype(np.float32)
-        x = (np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5 - self.width / 2)[None]
-        y = -(np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5 - self.height / 2)[:, None]
-        x, y = x / np.float32(self.focal), y / np.float32(self.focal)
-        parts = (turn[i, 0] * x + (turn[i, 1] * y - turn[i, 2]) for i in range(3))
+        x = np.arange(columns.start, columns.stop, dtype=np.float32)
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        x = (x + (0.5 - self.width / 2)) / self.focal
+        y = ((self.height / 2 - 0.5) - y) / self.focal
+        parts = (a * x + (b * y - c) for a, b, c in (to_own @ self.rotation.T).tolist())
         return Rays(origin, *parts)
 
 
@@ -285,7 +290,9 @@ class Canvas:
             if rows.start >= rows.stop or columns.start >= columns.stop:
                 continue
             origin = to_own[index] @ (self.camera.position - solids[index].centre)
-            t = solids[index].shape.hit(self.camera.rays(rows, columns, to_own[index], origin))
+            rays = self.camera.rays(rows, columns, to_own[index], origin)
+            with np.errstate(all="ignore"):  # rays that miss divide by zero or root below it
+                t = solids[index].shape.hit(rays)
             depth = self.depth[rows, columns]
             nearer = (t > NEAR) & (t < depth)
             np.copyto(depth, t, where=nearer)

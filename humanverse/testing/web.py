@@ -121,10 +121,11 @@ class Web:
         self.port = listener.getsockname()[1]
         await web.SockSite(runner, listener).start()
         canary = socket.create_server((CANARY, self.port))
-        await asyncio.start_server(self._alarm, sock=canary)
+        self._canary = await asyncio.start_server(self._alarm, sock=canary)
         return runner
 
     async def _stop(self, runner: web.AppRunner) -> None:
+        self._canary.close()
         await runner.cleanup()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:

@@ -70,10 +70,9 @@ class BodyLandmarks:
             mask=sigmoid(mask[..., 0]),
         )
 
-    def look_twice(self, image: Image, region: Region) -> tuple[Body, Body]:
-        """A pass, and one over the region that the first pass found better."""
-        first = self.look(image, region)
-        return first, self.look(image, Region.pointing(*first.guides, 1.25, 90))
+    def look_again(self, image: Image, first: Body) -> Body:
+        """A pass over the region that an earlier pass found better than its own."""
+        return self.look(image, Region.pointing(first.guides[0], first.guides[1], 1.25, 90))
 
 
 def refined(points: Tensor, heat: Tensor) -> NDArray[np.float64]:

@@ -123,6 +123,27 @@ class Region:
         )
 
 
+def tiles(image: Image, across: int, overlap: float = 0.3) -> list[Region]:
+    """Upright squares that cover an image, row by row, `across` of them along its longer side.
+
+    Each reaches over into its neighbours by `overlap` of its share, so that what one edge cuts
+    lies whole in the next.
+    """
+    height, width = image.shape[:2]
+    share = max(height, width) / across
+    side = share * (1 + overlap)
+    rows, columns = (_spread(length, side, share) for length in (height, width))
+    return [Region(x, y, side) for y in rows for x in columns]
+
+
+def _spread(length: float, side: float, step: float) -> list[float]:
+    """Centres of the fewest spans of `side`, at most `step` apart, that cover `length`."""
+    count = 1 + max(0, int(np.ceil((length - side) / step - 1e-6)))
+    if count == 1:
+        return [length / 2]
+    return [float(x) for x in np.linspace(side / 2, length - side / 2, count)]
+
+
 def _wrapped(angle: float) -> float:
     return float((angle + np.pi) % (2 * np.pi) - np.pi)
 

@@ -38,6 +38,10 @@ FACE = SsdSpec(
     6,
     ("regressors", "classificators"),
 )
+FAR_FACE = SsdSpec(
+    "blazepose/face_detection_full_range_sparse", 192, (4,), 6, ("Identity", "Identity_1"), 1
+)
+"""Finds smaller faces than `FACE` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,16 @@ class Found:
     """(2, 2): the corners of the box, top left and bottom right as the network saw it."""
     keypoints: Points
     """(k, 2)."""
+
+    @property
+    def centre(self) -> Points:
+        """(2,): the middle of the box."""
+        return np.asarray(self.corners.mean(axis=0), np.float64)
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box."""
+        return float(np.abs(self.corners[1] - self.corners[0]).max())
 
 
 def anchor_centres(spec: SsdSpec) -> NDArray[np.float64]:

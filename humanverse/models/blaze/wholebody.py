@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,10 +17,7 @@ from humanverse.models.blaze.face import FaceLandmarks
 from humanverse.models.blaze.hands import HandLandmarks, Side
 from humanverse.models.blaze.regions import Region
 from humanverse.models.blaze.ssd import Found, SsdDetector
-from humanverse.models.tflite import TfliteModel
-
-Weights = Callable[[str], Path]
-"""Gives the file of a weight by its name in the store."""
+from humanverse.models.tflite import TfliteModel, Weights, stored
 
 SEEN: Final = 0.5
 """Flag of a body, a face or a hand from which on it counts as found."""
@@ -33,13 +29,6 @@ BODY_AND_FEET: Final = np.array(
 SMALL_TOES: Final = (18, 21)
 """These have no landmark: the big toe stands in, at a confidence too low to be drawn."""
 STAND_IN: Final = 0.25
-
-
-def stored(name: str) -> Path:
-    """The file of a weight, from the project's store."""
-    from humanverse.models.store import weight_path
-
-    return weight_path(name)
 
 
 class BlazePoseWholeBody:
@@ -94,7 +83,8 @@ class BlazePoseWholeBody:
         return max(tried, key=lambda seen: seen.flag)
 
     def _seen_twice(self, image: Image, region: Region) -> Body:
-        first, second = self._body.look_twice(image, region)
+        first = self._body.look(image, region)
+        second = self._body.look_again(image, first)
         return second if second.flag >= first.flag - 0.1 else first
 
     def _whole(self, image: Image, seen: Body) -> NDArray[np.float32]:

@@ -1,0 +1,88 @@
+"""Stages that stand in for models: their labels follow from a picture's hash, so truth is known.
+
+They live in the package because workers of a cluster cannot import a test module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from humanverse import schema
+from humanverse.codec import encode_depth, encode_normals
+from humanverse.stage import BaseStage
+
+
+def truth(phash: str, width: int, height: int) -> dict[str, Any]:
+    """What these stages say of a picture: boxes, scores, keypoints, depth and normals."""
+    random = np.random.default_rng(int(phash, 16))
+    count = int(random.integers(0, 5))
+    corners = random.uniform(0, 1, (count, 2, 2)) * (width, height)
+    boxes = np.sort(corners, axis=1).reshape(count, 4).astype(np.float32)
+    points = random.uniform(0, 1, (count, 133, 3)) * (width, height, 1)
+    normals = random.normal(size=(height // 8, width // 8, 3))
+    return {
+        "boxes": boxes,
+        "scores": np.sort(random.uniform(0.2, 1, count))[::-1].astype(np.float32),
+        "keypoints": points.round(3).astype(np.float32),
+        "depth": random.uniform(0.5, 20, (height // 8, width // 8)).astype(np.float32),
+        "normals": _unit(normals).astype(np.float32),
+    }
+
+
+@dataclass
+class HashDetect(BaseStage):
+    """Boxes by hash."""
+
+    name: ClassVar[str] = "detect"
+    reads: ClassVar[tuple[str, ...]] = ("phash", "width", "height")
+    writes: ClassVar[pa.Schema] = schema.writes("boxes", "box_scores")
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Boxes and scores of each picture."""
+        told = [truth(**row) for row in _rows(batch)]
+        boxes = [[box.tolist() for box in t["boxes"]] for t in told]
+        scores = [t["scores"].tolist() for t in told]
+        return _answer(self, batch, boxes, scores)
+
+
+@dataclass
+class HashLabels(BaseStage):
+    """Keypoints, depth and normals by hash, all in one layer."""
+
+    name: ClassVar[str] = "labels"
+    reads: ClassVar[tuple[str, ...]] = ("phash", "width", "height", "box_scores", "person_scores")
+    writes: ClassVar[pa.Schema] = schema.writes(
+        *("keypoints", "depth_png", "depth_kind", "depth_scale", "depth_offset", "normal_png")
+    )
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """All labels of each picture, for the people that count."""
+        columns: list[list[Any]] = [[] for _ in self.writes]
+        for row, people in zip(_rows(batch), batch["person_scores"].to_pylist(), strict=True):
+            told = truth(**row)
+            png, scale, offset = encode_depth(told["depth"])
+            points = [p.ravel().tolist() for p in told["keypoints"][: len(people)]]
+            normals = encode_normals(told["normals"])
+            values = (points, png, "metric", scale, offset, normals)
+            for column, value in zip(columns, values, strict=True):
+                column.append(value)
+        return _answer(self, batch, *columns)
+
+
+def _rows(batch: pa.Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = batch.select(["phash", "width", "height"]).to_pylist()
+    return rows
+
+
+def _answer(stage: BaseStage, batch: pa.Table, *columns: list[Any]) -> pa.Table:
+    arrays = [pa.array(values, f.type) for values, f in zip(columns, stage.writes, strict=True)]
+    return pa.table([batch["key"], *arrays], names=["key", *stage.writes.names])
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))

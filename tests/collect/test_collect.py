@@ -1,0 +1,94 @@
+"""Every page of a web that misbehaves ends in the reason planned for it."""
+
+import pyarrow as pa
+import pytest
+
+from humanverse.collect import Collect
+from humanverse.collect.by_img2dataset import reason_of
+from humanverse.collect.manners import opted_out
+from humanverse.run.unit import apply
+from humanverse.testing.web import ANY, demo_web
+
+
+@pytest.fixture(scope="module")
+def odd_web():
+    with demo_web(pictures=6) as made:
+        yield made
+
+
+def collected(web, rows, **settings):
+    stage = Collect(allow_hosts=("127.0.0.1",), timeout=3.0, max_bytes=4 << 20, **settings)
+    count = len(rows)
+    table = pa.table(
+        {
+            "key": [f"{n:032x}" for n in range(count)],
+            "url": [web.url(row.path) for row in rows],
+            "location": pa.nulls(count, pa.string()),
+            "reason": pa.nulls(count, pa.string()),
+            "stage": pa.nulls(count, pa.string()),
+        }
+    )
+    stage.open()
+    try:
+        return apply(table, stage).to_pylist()
+    finally:
+        stage.close()
+
+
+def test_every_misbehaviour_has_its_reason_and_no_private_address_is_contacted(odd_web):
+    rows = [row for row in odd_web.rows if row.fate != "duplicate"]
+    found = collected(odd_web, rows)
+    wanted = [None if row.fate == ANY else row.fate for row in rows]
+    assert [row["reason"] for row in found] == wanted
+    assert odd_web.canary_contacts == 0
+    for row in found:
+        assert (row["image"] is None) == (row["reason"] is not None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_img2dataset_as_backend_gives_the_same_pictures(odd_web):
+    names = ("gone", "forbidden", "html", "truncated", "opted-out", "cmyk", "rotated", "bomb")
+    rows = [r for r in odd_web.rows if r.fate == ANY or r.path.split("/")[-1][:-2] in names]
+    rows = [r for r in rows if r.fate != "duplicate"]
+    ours = collected(odd_web, rows)
+    theirs = collected(odd_web, rows, backend="img2dataset", tries=1)
+    fields = ("reason", "sha256", "width", "height", "image")
+    assert [[r[f] for f in fields] for r in ours] == [[r[f] for f in fields] for r in theirs]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("HTTP Error 404: Not Found", "http_gone"),
+        ("HTTP Error 503: Busy", "http_busy"),
+        ("<urlopen error [Errno -2] Name or service not known>", "dns"),
+        ("<urlopen error timed out>", "timeout"),
+        ("Use of image disallowed by X-Robots-Tag directive", "opted_out"),
+        ("Remote end closed connection without response", "connection"),
+    ],
+)
+def test_messages_of_img2dataset_become_our_reasons(message, reason):
+    assert reason_of(message)[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("tags", "tdm", "out"),
+    [
+        ([], None, False),
+        (["all"], None, False),
+        (["noai"], None, True),
+        (["NOIMAGEAI"], None, True),
+        (["nofollow, noindex"], None, True),
+        (["nofollow", "noimageindex"], None, True),
+        (["otherbot: noai"], None, False),
+        (["humanverse: noai"], None, True),
+        (["otherbot: noai, noindex"], None, False),
+        (["otherbot: nofollow, humanverse: noai"], None, True),
+        (["unavailable_after: 25 Jun 2030 15:00:00 PST"], None, False),
+        (["max-image-preview: none"], None, False),
+        ([], "1", True),
+        ([], "0", False),
+    ],
+)
+def test_opt_outs_are_read_with_their_scope(tags, tdm, out):
+    assert opted_out(tags, tdm) is out

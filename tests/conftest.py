@@ -1,0 +1,53 @@
+"""What many tests share: webs on loopback, recipes with doubles, the real material where it is."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from humanverse.testing.photos import Photo
+from humanverse.testing.web import picture_web
+
+os.environ.setdefault("HUMANVERSE_OFFLINE", "1")
+HERE = Path(__file__).parent
+RECIPE = HERE / "recipes" / "doubles.py"
+# Before any worker starts, as it is when a recipe that imports its own stages is run by a user.
+sys.path[:0] = [str(HERE / "recipes"), str(HERE.parent / "examples")]
+
+
+def pictures(number, seed=0):
+    """Pictures of smooth noise: each with a hash of its own, quick to make."""
+    random = np.random.default_rng(seed)
+    for index in range(number):
+        coarse = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        fine = np.kron(coarse, np.ones((28 + index % 3, 30, 1), np.uint8))
+        yield Photo(f"picture-{index:03d}", f"caption {index} äöü", fine)
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory):
+    """Sixty honest pictures and their table."""
+    with picture_web(pictures(60)) as made:
+        made.table = tmp_path_factory.mktemp("web") / "urls.parquet"
+        made.write_table(made.table)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def real():
+    """The folder of real photographs, truth and weights."""
+    given = os.environ.get("HUMANVERSE_REAL")
+    folder = Path(given) if given else HERE.parent.parent / "shared" / "real"
+    if not folder.is_dir():
+        pytest.skip("no real photos: set HUMANVERSE_REAL to their folder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left():
+    """A stage that is closed leaves no loop behind."""
+    yield
+    assert not [t for t in threading.enumerate() if t.name == "collect" and t.is_alive()]

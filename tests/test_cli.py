@@ -1,0 +1,179 @@
+"""What a user types, and what comes back: an exit code and lines that say what to do."""
+
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import RECIPE
+
+import humanverse
+from humanverse.cli import main
+from humanverse.models import store as models
+
+
+def run(*arguments):
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+
+
+@pytest.fixture(scope="module")
+def root(web, tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli") / "root"
+    assert run("build", RECIPE, "--input", web.table, "--out", root) == 0
+    return root
+
+
+def test_a_build_tells_the_runner_it_took_and_shows_the_funnel(web, tmp_path, capsys):
+    assert run("build", RECIPE, "--input", web.table, "--out", tmp_path / "r") == 0
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in err.splitlines()]
+    assert any("runner: local (auto" in e.get("message", "") for e in events)
+    assert sum(e["rows"] for e in events if e["event"] == "commit") == len(web.rows)
+    kept = humanverse.ledger(tmp_path / "r")["status"].to_pylist().count("kept")
+    assert f"packed {kept} samples" in out
+    assert "no_person" in out
+
+
+def test_the_stages_one_by_one(web, tmp_path, root, capsys):
+    out = tmp_path / "r"
+    assert run("plan", RECIPE, "--input", web.table, "--out", out) == 0
+    assert run("status", out) == 0
+    assert re.search(rf"pending +{len(web.rows)}\b", capsys.readouterr().out)
+    for verb in ("collect", "filter", "annotate", "pack"):
+        assert run(verb, RECIPE, "--out", out) == 0
+    assert run("verify", out) == 0
+    assert (out / "shards" / "00000.tar").read_bytes() == (
+        root / "shards" / "00000.tar"
+    ).read_bytes()
+
+
+def test_a_limit_ends_well_and_says_what_is_left(web, tmp_path, capsys):
+    assert run("build", RECIPE, "--input", web.table, "--out", tmp_path, "--limit", 10) == 0
+    assert "stopped at the limit of 10 rows: 7 units are left" in capsys.readouterr().out
+    assert humanverse.ledger(tmp_path)["status"].to_pylist().count("pending") == len(web.rows) - 14
+
+
+def test_verify_exits_with_1_where_it_finds_something(web, tmp_path, capsys):
+    run("build", RECIPE, "--input", web.table, "--out", tmp_path)
+    next((tmp_path / "people").glob("*.parquet")).unlink()
+    assert run("verify", tmp_path) == 1
+    assert "missing" in capsys.readouterr().out
+
+
+def empty(path):
+    pq.write_table(pa.table({"url": pa.array([], pa.string())}), path)
+
+
+def no_url(path):
+    pq.write_table(pa.table({"address": ["http://h/x"]}), path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "make", "message"),
+    [
+        (["build", RECIPE, "--input", "TABLE", "--out", "ROOT"], lambda p: None, "no such input"),
+        (["build", RECIPE, "--input", "TABLE", "--out", "ROOT"], empty, "no rows to plan"),
+        (
+            ["build", RECIPE, "--input", "TABLE", "--out", "ROOT"],
+            no_url,
+            "found address; wanted url",
+        ),
+        (["build", RECIPE, "--out", "ROOT"], lambda p: None, "holds no plan"),
+        (["build", "no.py", "--input", "TABLE", "--out", "ROOT"], empty, "no recipe file"),
+        (
+            ["build", RECIPE, "--input", "TABLE", "--out", "ROOT", "--set", "people.x=1"],
+            empty,
+            "no field",
+        ),
+        (["build", RECIPE, "--input", "TABLE", "--out", "s3://bucket/x"], empty, "local folder"),
+        (["collect", RECIPE, "--out", "ROOT"], lambda p: None, "holds no plan"),
+        (["pack", RECIPE, "--out", "ROOT"], lambda p: None, "holds no plan"),
+        (["status", "ROOT"], lambda p: None, "holds no dataset"),
+        (["verify", "ROOT"], lambda p: None, "holds no dataset"),
+        (["report", "ROOT"], lambda p: None, "holds no dataset"),
+        (["explain", "0" * 32, "--recipe", RECIPE], lambda p: None, "no file and no URL"),
+        (["models", "pull", "nonsense"], lambda p: None, "no weights called"),
+    ],
+)
+def test_a_wrong_call_gives_one_clear_line_exits_with_2_and_touches_nothing(
+    tmp_path, capsys, arguments, make, message
+):
+    make(tmp_path / "t.parquet")
+    places = {"TABLE": tmp_path / "t.parquet", "ROOT": tmp_path / "root"}
+    assert run(*(places.get(a, a) for a in arguments)) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert message in err[-1]
+    assert len(err) == 1
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["build"], ["build", RECIPE, "--out", "x", "--limit", 0]]
+)
+def test_a_call_that_cannot_be_parsed_exits_with_2(arguments, capsys):
+    assert run(*arguments) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_explain_takes_a_photo_a_url_and_a_key_through_every_stage(web, root, tmp_path, capsys):
+    row = next(r for r in humanverse.ledger(root).to_pylist() if r["status"] == "kept")
+    for what in (row["url"], row["key"]):
+        assert run("explain", what, "--recipe", RECIPE, "--out", root) == 0
+        out = capsys.readouterr().out
+        assert f"key      {row['key']}" in out
+        assert f"row {row['row']}: kept" in out
+        assert out.endswith("-> kept\n")
+    (tmp_path / "p.jpg").write_bytes(b"no picture")
+    assert run("explain", tmp_path / "p.jpg", "--recipe", RECIPE) == 0
+    assert "-> failed: not_image" in capsys.readouterr().out
+
+
+def test_models_are_listed_with_size_licence_and_source(capsys):
+    assert run("models", "list") == 0
+    out = capsys.readouterr().out
+    assert all(weight.name in out for weight in models.listed().values())
+    assert "Apache-2.0" in out
+
+
+def test_weights_that_cannot_be_had_say_where_they_belong(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HUMANVERSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("HUMANVERSE_OFFLINE", "1")
+    assert run("models", "pull", "yolox_nano") == 2
+    err = capsys.readouterr().err
+    assert "yolox_nano.onnx" in err and str(tmp_path) in err and "sha256" in err
+    assert run("models", "verify", "yolox_nano") == 1
+
+
+def test_weights_put_into_place_by_hand_are_taken_only_if_they_are_the_right_ones(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HUMANVERSE_CACHE", str(tmp_path))
+    weight = models.find("yolox_nano")
+    weight.path.parent.mkdir(parents=True)
+    weight.path.write_bytes(b"something else")
+    assert not models.is_cached(weight)
+
+
+def test_the_report_shows_the_funnel_and_pictures_and_runs_nothing_from_captions(web, root, capsys):
+    assert run("report", root) == 0
+    page = (root / "report" / "index.html").read_text()
+    pictures = list((root / "report" / "pictures").iterdir())
+    assert len(pictures) == min(20, len(humanverse.open(root)))
+    assert "no_person" in page
+    assert "äöü" in page
+
+
+def test_hostile_captions_stay_text(tmp_path, web):
+    captions = ["<script>alert(1)</script>", '"onerror="alert(1)', "{{ 7 * 7 }}"] * 20
+    table = pq.read_table(web.table).set_column(1, "caption", pa.array(captions))
+    pq.write_table(table, tmp_path / "t.parquet")
+    run("build", RECIPE, "--input", tmp_path / "t.parquet", "--out", tmp_path / "root")
+    run("report", tmp_path / "root")
+    page = (tmp_path / "root" / "report" / "index.html").read_text()
+    assert "<script" not in page
+    assert '"onerror=' not in page
+    assert "{{ 7 * 7 }}" in page

@@ -1,0 +1,215 @@
+"""A plan accounts for every row of its inputs once, and cuts units that do not change."""
+
+import csv
+import json
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from humanverse import plan
+from humanverse.errors import UsageError
+from humanverse.keys import url_key
+from humanverse.layers.store import Store
+from humanverse.plan import Plan, make_plan
+
+URLS = st.lists(
+    st.one_of(
+        st.integers(0, 30).map(lambda n: f"http://host{n % 3}.example/{n}.jpg"),
+        st.integers(0, 5).map(lambda n: f"HTTP://HOST{n % 3}.example:80/{n}.jpg#x"),
+        st.sampled_from([None, "", "no address", "ftp://host/x"]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def table(path, urls, **columns):
+    pq.write_table(pa.table({"url": pa.array(urls, pa.string())} | columns), path)
+    return path
+
+
+def planned(store):
+    return pa.concat_tables([plan.read_unit(store, u) for u in plan.units(store)]).to_pylist()
+
+
+def unplanned(store):
+    return [row for _, t in plan.read_unplanned(store) for row in t.to_pylist()]
+
+
+@settings(max_examples=25, deadline=None)
+@given(URLS, st.integers(1, 9))
+def test_every_row_is_planned_or_written_down_once(urls, unit_rows):
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        make_plan(store, [table(Path(folder) / "t.parquet", urls)], Plan(unit_rows=unit_rows))
+        here = planned(store) if plan.units(store) else []
+        rows = sorted(row["row"] for row in here + unplanned(store))
+        assert rows == list(range(len(urls)))
+        keys = [row["key"] for row in here]
+        assert keys == sorted(set(keys))
+        assert set(keys) == {url_key(url) for url in urls if url and url_key(url)}
+        assert all(unit.rows <= unit_rows for unit in plan.units(store))
+
+
+@settings(max_examples=10, deadline=None)
+@given(URLS, URLS)
+def test_a_later_table_adds_only_what_is_new(first, second):
+    with tempfile.TemporaryDirectory() as folder:
+        store, settings_ = Store(folder), Plan(unit_rows=5)
+        make_plan(store, [table(Path(folder) / "a.parquet", first)], settings_)
+        before = [u for u in plan.units(store)]
+        made = make_plan(store, [table(Path(folder) / "b.parquet", second)], settings_)
+        if first != second:
+            assert made["rows"] == len(second)
+        assert plan.units(store)[: len(before)] == before
+        everything = (planned(store) if plan.units(store) else []) + unplanned(store)
+        assert len(everything) == sum(m["rows"] for m in plan.manifests(store))
+        keys = [row["key"] for row in planned(store)] if plan.units(store) else []
+        assert len(keys) == len(set(keys))
+
+
+def test_the_first_of_equal_rows_is_the_one_planned(tmp_path):
+    store = Store(tmp_path)
+    make_plan(
+        store, [table(tmp_path / "t.parquet", ["http://a/x", "http://b/y", "http://a/x"])], Plan()
+    )
+    assert {row["row"] for row in planned(store)} == {0, 1}
+    assert [(row["row"], row["reason"]) for row in unplanned(store)] == [(2, "duplicate")]
+
+
+def test_the_same_input_again_plans_nothing(tmp_path):
+    store, path = Store(tmp_path), table(tmp_path / "t.parquet", ["http://a/x"])
+    assert make_plan(store, [path], Plan()) is not None
+    assert make_plan(store, [path], Plan()) is None
+
+
+def test_units_do_not_depend_on_the_order_of_rows(tmp_path):
+    urls = [f"http://h/{n}" for n in range(50)]
+    stores = []
+    for name, order in (("a", urls), ("b", urls[::-1])):
+        stores.append(Store(tmp_path / name))
+        (tmp_path / name).mkdir()
+        make_plan(stores[-1], [table(tmp_path / f"{name}.parquet", order)], Plan(unit_rows=8))
+    first, second = ([row["url"] for row in planned(store)] for store in stores)
+    assert first == second
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "tsv"])
+def test_text_tables_keep_their_row_numbers(tmp_path, kind):
+    urls = [f"http://h/{n}.jpg" for n in range(3000)]
+    path = tmp_path / f"t.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps({"url": url, "text": "a\nb"}) + "\n" for url in urls))
+    else:
+        with path.open("w", newline="") as f:
+            writer = csv.writer(f, delimiter="," if kind == "csv" else "\t")
+            writer.writerows([["url", "text"], *([url, 'a "quoted", text'] for url in urls)])
+    store = Store(tmp_path / "root")
+    make_plan(store, [path], Plan(unit_rows=1000))
+    assert {row["row"]: row["url"] for row in planned(store)} == dict(enumerate(urls))
+
+
+def test_what_the_table_claims_can_bar_a_row(tmp_path):
+    path = table(
+        tmp_path / "t.parquet",
+        [f"http://h/{n}" for n in range(4)],
+        punsafe=[0.1, 0.9, None, 0.1],
+        width=[100, 900, None, 900],
+        height=[900, 900, None, 900],
+        pwatermark=[0.0, 0.0, None, 0.95],
+    )
+    store = Store(tmp_path / "root")
+    make_plan(store, [path], Plan(max_punsafe=0.5, min_side=200, max_pwatermark=0.8))
+    found = {row["row"]: row["reason"] for row in unplanned(store)}
+    assert found == {0: "hint_small", 1: "hint_unsafe", 3: "hint_watermark"}
+    assert [row["row"] for row in planned(store)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "source"),
+    [
+        (
+            ["SAMPLE_ID", "URL", "TEXT", "HEIGHT", "WIDTH", "LICENSE", "NSFW", "similarity"],
+            "laion400m",
+        ),
+        (
+            [
+                "url",
+                "caption",
+                "similarity",
+                "hash",
+                "punsafe",
+                "pwatermark",
+                "key",
+                "status",
+                "md5",
+            ],
+            "relaion2b_en",
+        ),
+        (
+            ["id", "url", "text", "width", "height", "image_phash", "num_faces"]
+            + ["clip_similarity_vitl14", "watermark_score"],
+            "coyo700m",
+        ),
+        (["image_url", "alt"], "table"),
+    ],
+)
+def test_published_tables_are_recognised(tmp_path, columns, source):
+    path = tmp_path / "t.parquet"
+    address = {"url", "URL", "image_url"}
+    pq.write_table(pa.table({c: ["http://h/x" if c in address else "0"] for c in columns}), path)
+    store = Store(tmp_path / "root")
+    make_plan(store, [path], Plan())
+    assert planned(store)[0]["source"] == source
+
+
+def test_the_withdrawn_table_needs_an_explicit_word(tmp_path):
+    columns = {
+        c: ["http://h/x"] for c in ("URL", "TEXT", "WIDTH", "HEIGHT", "punsafe", "pwatermark")
+    }
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(UsageError, match="withdrawn"):
+        make_plan(Store(tmp_path / "root"), [path], Plan())
+    assert not (tmp_path / "root").exists()
+    assert make_plan(Store(tmp_path / "root"), [path], Plan(allow_withdrawn=True))["rows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "no such input"),
+        (lambda p: table(p, []), "no rows"),
+        (
+            lambda p: pq.write_table(pa.table({"address": ["x"], "b": [1]}), p),
+            "found address, b; wanted",
+        ),
+        (lambda p: p.write_bytes(b"PAR1 no table"), "cannot be read"),
+        (lambda p: p.mkdir(), "holds no images"),
+    ],
+)
+def test_an_input_that_cannot_be_planned_says_why_and_leaves_no_trace(tmp_path, make, message):
+    make(tmp_path / "t.parquet")
+    with pytest.raises(UsageError, match=message):
+        make_plan(Store(tmp_path / "root"), [tmp_path / "t.parquet"], Plan())
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "source", "rows"),
+    [
+        ("coyo700m_readme_rows", "coyo700m", 6),
+        ("laion400m_sample_rows", "laion400m", 19),
+        ("test_1000", "table", 1000),
+    ],
+)
+def test_real_rows_are_planned(tmp_path, real, name, source, rows):
+    store = Store(tmp_path)
+    assert make_plan(store, [real / "metadata" / f"{name}.parquet"], Plan())["rows"] == rows
+    assert {row["source"] for row in planned(store)} == {source}
