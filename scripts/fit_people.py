@@ -33,7 +33,7 @@ THRESHOLDS = np.arange(0.30, 0.90, 0.05)
 class Photo:
     """What was seen in one photograph, and what is there."""
 
-    seen: np.ndarray  # (n, 6)
+    seen: np.ndarray  # (n, 4)
     boxes: np.ndarray  # (n, 4)
     labels: np.ndarray  # (n,)
     width: int
@@ -72,7 +72,7 @@ def look(folder: Path, row: dict, detector: BlazePoseDetector) -> Photo:
     truth = np.array(row["person_boxes_xyxy"], float).reshape(-1, 4)
     height, width = image.shape[:2]
     return Photo(
-        seen=evidence.features(candidates, height, width),
+        seen=evidence.features(candidates),
         boxes=np.array([one.box for one in candidates]).reshape(-1, 4),
         labels=label(candidates, truth),
         width=width,

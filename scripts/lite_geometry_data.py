@@ -27,8 +27,6 @@ FIELDS = {
     "normals": (np.int8, (SIDE, SIDE, 3)),
     "people": (np.uint8, (SIDE, SIDE)),
 }
-HELD_OUT = 10_000_000
-"""Seeds from here on are never trained on."""
 
 
 def render_one(seed: int) -> dict[str, np.ndarray]:
@@ -114,27 +112,33 @@ class Batches(IterableDataset):
 
 def harden(image: np.ndarray, people: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Break what a network could lean on besides shape: colours, textures, sharpness, noise."""
-    if rng.random() < 0.25:
-        image = _paint_over(image, people if rng.random() < 0.3 else ~people, rng)
-    if rng.random() < 0.2:
-        image = _cut_out(image, rng)
-    if rng.random() < 0.15:
-        mix = np.eye(3) * 0.6 + rng.dirichlet(np.ones(3), 3) * 0.4
-        image = image @ mix.T.astype(np.float32)
-    if rng.random() < 0.1:
-        image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    if rng.random() < 0.4:
+        image = _estrange(image, people, rng)
     gain, lift = np.exp(rng.normal(0, 0.1, 3)), rng.normal(0, 0.05)
     image = np.clip(image * gain + lift, 0, 1) ** np.exp(rng.normal(0, 0.25))
+    if rng.random() < 0.2:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.4))
     if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
-    if rng.random() < 0.5:
-        image = image + rng.normal(0, rng.uniform(0, 0.06), image.shape)
+        image = image + rng.normal(0, rng.uniform(0, 0.05), image.shape)
     image = np.clip(image, 0, 1).astype(np.float32)
-    if rng.random() < 0.3:
+    if rng.random() < 0.2:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))]
         coded = cv2.imencode(".jpg", (image * 255).astype(np.uint8), quality)[1]
         image = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
     return image
+
+
+def _estrange(image: np.ndarray, people: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One of: foreign texture over people or surroundings, in patches, mixed channels, grey."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return _paint_over(image, people if rng.random() < 0.3 else ~people, rng)
+    if kind == 1:
+        return _cut_out(image, rng)
+    if kind == 2:
+        mix = np.eye(3) * 0.6 + rng.dirichlet(np.ones(3), 3) * 0.4
+        return (image @ mix.T).astype(np.float32)
+    return np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
 
 
 def _texture(side: int, rng: np.random.Generator) -> np.ndarray:

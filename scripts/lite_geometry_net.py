@@ -119,7 +119,7 @@ def disparity_loss(guess: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     for _ in range(4):
         across = (error[..., 1:] - error[..., :-1]).abs().mean()
         down = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
-        loss = loss + 0.35 * (across + down)
+        loss = loss + 0.15 * (across + down)
         error = error[..., ::2, ::2]
     return loss
 

@@ -30,7 +30,7 @@ class Pose(BaseStage):
 
     def open(self) -> None:
         """Load the model."""
-        from humanverse.models.blaze import BlazePoseWholeBody
+        from humanverse.models.blaze.wholebody import BlazePoseWholeBody
 
         self._model = BlazePoseWholeBody()
 

@@ -139,7 +139,7 @@ def make_detector(name: str, weights: Path | None) -> PersonDetector:
     from humanverse.models.store import weight_path
 
     if name == "blazepose":
-        from humanverse.models.blaze import BlazePoseDetector
+        from humanverse.models.blaze.people import BlazePoseDetector
 
         return BlazePoseDetector()
     if name == "yolox":

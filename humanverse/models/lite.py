@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from humanverse.models.base import DepthKind, Image
 
 WEIGHTS: Final = Path(__file__).parent / "weights" / "lite_geometry.onnx"
-SIDE: Final = 192
+SIDE: Final = 160
 """Pixels a side of the network's input, to which every image is squeezed."""
 
 Array = NDArray[np.float32]
@@ -65,7 +65,7 @@ class LiteGeometry:
     def infer(self, image: Image) -> tuple[Array, Array]:
         """Disparity (H, W), up to scale and offset, and unit normals (H, W, 3) of an image.
 
-        Larger disparity is nearer. Both are computed at 96 x 96 and enlarged to the image's size.
+        Larger disparity is nearer. Both are computed at 80 x 80 and enlarged to the image's size.
 
         Raises:
             ValueError: the image is not `uint8` of shape (H, W, 3).

@@ -28,7 +28,8 @@ WAVE = 2000
 def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Iterator[Commit]:
     """Do the tasks and yield each commit; they come in any order.
 
-    A cluster is joined where `RAY_ADDRESS` names one; else Ray is started here, on loopback.
+    A cluster is joined where `RAY_ADDRESS` names one; else Ray is started here. Its ports ask for
+    a token, which Ray makes and checks by itself.
     """
     ray = _connected()
     stages = unopened(stages)
@@ -96,7 +97,7 @@ class _Worker:
 
 
 def _connected() -> Any:
-    # Set before the import, which reads them: nothing is reported to anyone, nothing listens.
+    # Set before the import, which reads them: nothing is reported to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -113,7 +114,6 @@ def _connected() -> Any:
             ray.init(
                 address="local",
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",
                 **quiet,
             )
     return ray

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from humanverse.models.base import Image
 from humanverse.models.blaze.regions import Points, Region
 from humanverse.models.tflite import Tensor, TfliteModel, sigmoid
+
+
+ANCHORS_A_STRIDE: Final = 2
+"""Anchors that one stride of a network adds to a cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +31,6 @@ class SsdSpec:
     keypoints: int
     outputs: tuple[str, str]
     """Names of the regression and of the score tensor."""
-    anchors_each: int = 2
-    """Anchors that one stride adds to a cell."""
 
 
 POSE = SsdSpec("blazepose/pose_detection", 224, (8, 16, 32, 32, 32), 4, ("Identity", "Identity_1"))
@@ -38,10 +41,6 @@ FACE = SsdSpec(
     6,
     ("regressors", "classificators"),
 )
-FAR_FACE = SsdSpec(
-    "blazepose/face_detection_full_range_sparse", 192, (4,), 6, ("Identity", "Identity_1"), 1
-)
-"""Finds smaller faces than `FACE` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def anchor_centres(spec: SsdSpec) -> NDArray[np.float64]:
         cells = -(-spec.size // stride)
         rows, columns = np.mgrid[:cells, :cells]
         centres = (np.stack([columns, rows], axis=-1).reshape(-1, 2) + 0.5) / cells
-        layers.append(np.repeat(centres, spec.anchors_each * len(list(run)), axis=0))
+        layers.append(np.repeat(centres, ANCHORS_A_STRIDE * len(list(run)), axis=0))
     return np.concatenate(layers)
 
 

@@ -12,21 +12,28 @@ from numpy.typing import NDArray
 from humanverse.keypoints import COUNT, FACE, LEFT_HAND, RIGHT_HAND
 from humanverse.models.base import Image
 from humanverse.models.blaze import body, face, hands, ssd
-from humanverse.models.blaze.body import Body, BodyLandmarks, region_of
+from humanverse.models.blaze.body import Body, BodyLandmarks, mask_box, region_of
 from humanverse.models.blaze.face import FaceLandmarks
 from humanverse.models.blaze.hands import HandLandmarks, Side
 from humanverse.models.blaze.regions import Region
-from humanverse.models.blaze.ssd import Found, SsdDetector
+from humanverse.models.blaze.ssd import Found, SsdDetector, iou
 from humanverse.models.tflite import TfliteModel, Weights, stored
 
 SEEN: Final = 0.5
 """Flag of a body, a face or a hand from which on it counts as found."""
 
+LEAST: Final = 0.2
+"""Score of the detector from which on its region is tried."""
+CLOSER: Final = 1.7
+"""Side of the square that is searched for one box's person, in longer sides of the box."""
+AS_IT_IS: Final = 1.5
+"""Side of the square that is taken for a person who was not found, likewise."""
+
 BODY_AND_FEET: Final = np.array(
     [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 31, 31, 29, 32, 32, 30]
 )
 """(23,): the landmark that stands for each body and foot keypoint."""
-SMALL_TOES: Final = (18, 21)
+SMALL_TOES: Final = [18, 21]
 """These have no landmark: the big toe stands in, at a confidence too low to be drawn."""
 STAND_IN: Final = 0.25
 
@@ -55,7 +62,8 @@ class BlazePoseWholeBody:
     ) -> list[NDArray[np.float32]]:
         """For boxes (n, 4) of each image, keypoints (n, 133, 3): x, y in pixels, confidence.
 
-        Confidence is 0 for a part that was not found and for a point outside the image.
+        Confidence is 0 for a part that was not found and for a point outside the image. Body and
+        feet lie at the best guess even then, parts of the face and hands at 0, 0.
         """
         return [self._of_image(*pair) for pair in zip(images, boxes, strict=True)]
 
@@ -63,48 +71,51 @@ class BlazePoseWholeBody:
         people = np.zeros((len(boxes), COUNT, 3), np.float32)
         if not len(boxes):
             return people
-        boxes = _inside(boxes, image)
-        found = self._detector.detect(image, Region.whole(image), least=0.3)
-        for index, match in enumerate(fitting(found, boxes)):
-            seen = self._best_body(image, boxes[index], match)
-            people[index] = self._whole(image, seen)
+        inside = _inside(boxes, image)
+        found = self._detector.detect(image, Region.whole(image), LEAST)
+        for index, match in enumerate(fitting(found, inside)):
+            people[index] = self._whole(image, self._best_body(image, inside[index], match))
         return people
 
     def _best_body(self, image: Image, box: NDArray[np.float64], match: Found | None) -> Body:
         """The body in a box: from the match, from a closer search, or from the box as it is."""
         if match is None:
-            close = self._detector.detect(image, Region.of_box(box, 1.3), least=0.3)
-            match = fitting(close, box[None])[0]
-        tried = []
-        if match is not None:
-            tried.append(self._seen_twice(image, region_of(match)))
-        if not tried or tried[0].flag < SEEN:
-            tried.append(self._seen_twice(image, Region.of_box(box, 1.25)))
-        return max(tried, key=lambda seen: seen.flag)
+            close = self._detector.detect(image, Region.of_box(box, CLOSER), LEAST)
+            (match,) = fitting(close, box[None])
+        tried = self._seen_twice(image, region_of(match)) if match else []
+        if not any(seen.flag >= SEEN for seen in tried):
+            tried += self._seen_twice(image, Region.of_box(box, AS_IT_IS))
+        return max(tried, key=lambda seen: seen.flag + _overlap(seen, box, image))
 
-    def _seen_twice(self, image: Image, region: Region) -> Body:
+    def _seen_twice(self, image: Image, region: Region) -> list[Body]:
         first = self._body.look(image, region)
-        second = self._body.look_again(image, first)
-        return second if second.flag >= first.flag - 0.1 else first
+        return [first, self._body.look_again(image, first)]
 
     def _whole(self, image: Image, seen: Body) -> NDArray[np.float32]:
         person = np.zeros((COUNT, 3))
-        if seen.flag < SEEN:
-            return person.astype(np.float32)
         count = len(BODY_AND_FEET)
         person[:count, :2] = seen.points[BODY_AND_FEET]
-        person[:count, 2] = seen.visible[BODY_AND_FEET]
-        person[SMALL_TOES, 2] *= STAND_IN
+        if seen.flag >= SEEN:
+            person[:count, 2] = seen.visible[BODY_AND_FEET]
+            person[SMALL_TOES, 2] *= STAND_IN
+            self._add_face_and_hands(image, seen, person)
+        height, width = image.shape[:2]
+        inside = ((person[:, :2] >= 0) & (person[:, :2] <= (width, height))).all(axis=1)
+        person[~inside, 2] = 0
+        return person.astype(np.float32)
+
+    def _add_face_and_hands(self, image: Image, seen: Body, person: NDArray[np.float64]) -> None:
         parts = [(FACE, self._face.look(image, seen))]
         sides: tuple[tuple[slice, Side], ...] = ((LEFT_HAND, "left"), (RIGHT_HAND, "right"))
         parts += [(where, self._hands.look(image, seen, side)) for where, side in sides]
         for where, (points, score) in parts:
             if score >= SEEN:
                 person[where, :2], person[where, 2] = points, score
-        height, width = image.shape[:2]
-        inside = ((person[:, :2] >= 0) & (person[:, :2] <= (width, height))).all(axis=1)
-        person[~inside, 2] = 0
-        return person.astype(np.float32)
+
+
+def _overlap(seen: Body, box: NDArray[np.float64], image: Image) -> float:
+    around = mask_box(seen, *image.shape[:2])
+    return 0.0 if around is None else float(iou(around, box[None])[0])
 
 
 def fitting(found: Sequence[Found], boxes: NDArray[np.float64]) -> list[Found | None]:
