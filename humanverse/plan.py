@@ -40,14 +40,15 @@ UNPLANNED = PLANNED.append(pa.field("reason", pa.string()))
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of the plan. Bounds on what a table claims are off (None) unless set."""
+    """Settings of the plan. Of the bounds on what a table claims only the one on NSFW is on."""
 
     name: ClassVar[str] = "plan"
     source: str = "auto"
     unit_rows: int = 1000
     allow_withdrawn: bool = False
-    max_punsafe: float | None = None
+    max_punsafe: float | None = 0.5
     max_pwatermark: float | None = None
+    min_aesthetic: float | None = None
     min_side: int | None = None
     min_faces: int | None = None
 
@@ -264,6 +265,8 @@ def _reason(settings: Plan) -> str:
         rules.append((f"punsafe > {settings.max_punsafe} OR upper(nsfw) = 'NSFW'", "'hint_unsafe'"))
     if settings.max_pwatermark is not None:
         rules.append((f"pwatermark > {settings.max_pwatermark}", "'hint_watermark'"))
+    if settings.min_aesthetic is not None:
+        rules.append((f"aesthetic_hint < {settings.min_aesthetic}", "'hint_aesthetic'"))
     if settings.min_side is not None:
         rules.append((f"least(width_hint, height_hint) < {settings.min_side}", "'hint_small'"))
     if settings.min_faces is not None:

@@ -1,6 +1,6 @@
 """Every column, every reason and every member of a sample: the words the whole package shares.
 
-`humanverse.export_schemas` writes them to `schemas/`; a test fails when the two drift.
+`humanverse schemas` writes them to `schemas/`; a test fails when the two drift.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ REASONS: dict[str, Reason] = {
     "not_at_hand": Reason("failed", "the folder lists the image but does not hold it"),
     "hint_unsafe": Reason("rejected", "the table calls it unsafe"),
     "hint_watermark": Reason("rejected", "the table sees a watermark"),
+    "hint_aesthetic": Reason("rejected", "the table's aesthetic score is lower than wanted"),
     "hint_small": Reason("rejected", "the table claims fewer pixels than wanted"),
     "hint_faces": Reason("rejected", "the table counts fewer faces than wanted"),
     # collect: before and while asking

@@ -114,6 +114,8 @@ def _connected() -> Any:
             ray.init(
                 address="local",
                 include_dashboard=False,
+                # One more than there are: the collector mostly waits for others.
+                num_cpus=(os.cpu_count() or 1) + 1,
                 **quiet,
             )
     return ray

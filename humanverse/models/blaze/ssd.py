@@ -16,7 +16,6 @@ from humanverse.models.base import Image
 from humanverse.models.blaze.regions import Points, Region
 from humanverse.models.tflite import Tensor, TfliteModel, sigmoid
 
-
 ANCHORS_A_STRIDE: Final = 2
 """Anchors that one stride of a network adds to a cell."""
 

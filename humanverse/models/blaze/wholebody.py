@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Final
 
@@ -26,6 +26,8 @@ LEAST: Final = 0.2
 """Score of the detector from which on its region is tried."""
 CLOSER: Final = 1.7
 """Side of the square that is searched for one box's person, in longer sides of the box."""
+FILLS: Final = 0.7
+"""IoU of a body's mask with its box from which on no other region is tried."""
 AS_IT_IS: Final = 1.5
 """Side of the square that is taken for a person who was not found, likewise."""
 
@@ -36,6 +38,10 @@ BODY_AND_FEET: Final = np.array(
 SMALL_TOES: Final = [18, 21]
 """These have no landmark: the big toe stands in, at a confidence too low to be drawn."""
 STAND_IN: Final = 0.25
+
+HEAD: Final = [0, 1, 2]
+OF_FACE: Final = (slice(30, 31), slice(42, 48), slice(36, 42))
+"""Nose and eyes as the face shows them, where it was found: finer than the body's landmarks."""
 
 
 class BlazePoseWholeBody:
@@ -78,18 +84,32 @@ class BlazePoseWholeBody:
         return people
 
     def _best_body(self, image: Image, box: NDArray[np.float64], match: Found | None) -> Body:
-        """The body in a box: from the match, from a closer search, or from the box as it is."""
-        if match is None:
-            close = self._detector.detect(image, Region.of_box(box, CLOSER), LEAST)
-            (match,) = fitting(close, box[None])
-        tried = self._seen_twice(image, region_of(match)) if match else []
-        if not any(seen.flag >= SEEN for seen in tried):
-            tried += self._seen_twice(image, Region.of_box(box, AS_IT_IS))
-        return max(tried, key=lambda seen: seen.flag + _overlap(seen, box, image))
+        """The body in a box: from the match, from a closer search, or from the box as it is.
 
-    def _seen_twice(self, image: Image, region: Region) -> list[Body]:
-        first = self._body.look(image, region)
-        return [first, self._body.look_again(image, first)]
+        The first that is surely a body and fills the box is taken, else the best of all.
+        """
+        best, worth = None, -1.0
+        for region in self._regions(image, box, match):
+            first = self._body.look(image, region)
+            for seen in (first, self._body.look_again(image, first)):
+                overlap = _overlap(seen, box, image)
+                if seen.flag + overlap > worth:
+                    best, worth = seen, seen.flag + overlap
+                    settled = seen.flag >= SEEN and overlap >= FILLS
+            if settled:
+                break
+        assert best is not None
+        return best
+
+    def _regions(
+        self, image: Image, box: NDArray[np.float64], match: Found | None
+    ) -> Iterator[Region]:
+        """Where the body of a box may be, likeliest first."""
+        if match is not None:
+            yield region_of(match)
+        close = self._detector.detect(image, Region.of_box(box, CLOSER), LEAST)
+        yield from (region_of(found) for found in fitting(close, box[None]) if found)
+        yield Region.of_box(box, AS_IT_IS)
 
     def _whole(self, image: Image, seen: Body) -> NDArray[np.float32]:
         person = np.zeros((COUNT, 3))
@@ -111,6 +131,8 @@ class BlazePoseWholeBody:
         for where, (points, score) in parts:
             if score >= SEEN:
                 person[where, :2], person[where, 2] = points, score
+                if where is FACE:
+                    person[HEAD, :2] = [points[part].mean(axis=0) for part in OF_FACE]
 
 
 def _overlap(seen: Body, box: NDArray[np.float64], image: Image) -> float:

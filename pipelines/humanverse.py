@@ -1,0 +1,35 @@
+"""HumanVerse, as HyperHuman's paper describes it (arXiv 2310.08579), out of LAION and COYO.
+
+Its rules: 1 to 3 people, people on more than 15 % of the frame, an aesthetic score of at least 4.5,
+sides of at least 200 pixels. The table's scores serve where a table has them (COYO has all, LAION
+some); the web's opt-outs are honoured, which the paper does not mention.
+
+Two things differ from the paper, and both are settings. LAION-2B-en was withdrawn in 2023: give
+Re-LAION-2B-en-research-safe in its place. And the labels are those of the lite models, which need no
+hub: the paper used YOLOS, ViTPose-H whole-body, and Omnidata's depth and normals.
+
+    humanverse build pipelines/humanverse.py --input relaion/*.parquet coyo/*.parquet --out ROOT \
+        --set collect.contact=you@example.org --set people.detector=yolox
+"""
+
+from humanverse.annotate import Depth, Normals, Pose
+from humanverse.collect import Collect
+from humanverse.filter import People
+from humanverse.pack import Pack
+from humanverse.plan import Plan
+from humanverse.recipe import Recipe
+
+recipe = Recipe(
+    name="humanverse",
+    plan=Plan(
+        unit_rows=1000,
+        max_punsafe=0.5,
+        max_pwatermark=0.8,
+        min_aesthetic=4.5,
+        min_side=200,
+    ),
+    collect=[Collect(max_side=1024, min_side=200)],
+    filter=[People(detector="blazepose", min_people=1, max_people=3, min_area=0.15)],
+    annotate=[Pose(), Depth(), Normals()],
+    pack=Pack(units_per_shard=50),
+)
