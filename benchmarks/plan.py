@@ -101,24 +101,15 @@ def main() -> None:
         folder = Path(name)
         table = folder / "table.parquet"
         make_table(table, args.rows)
-        seconds, peak, _ = measured("ours", table, folder)
-        print(
-            f"ours:   {args.rows / seconds:12,.0f} rows/s   {seconds:6.1f} s   peak {peak:.2f} GB"
-        )
-        peer_seconds, peer_peak, _ = measured("pandas", table, folder)
-        print(
-            f"pandas: {args.rows / peer_seconds:12,.0f} rows/s   {peer_seconds:6.1f} s   peak {peer_peak:.2f} GB"
-        )
+        ours_s, ours_gb, _ = measured("ours", table, folder)
+        peer_s, peer_gb, _ = measured("pandas", table, folder)
+    for name, seconds, peak in (("ours", ours_s, ours_gb), ("pandas", peer_s, peer_gb)):
+        rate = args.rows / seconds
+        print(f"{name:7} {rate:12,.0f} rows/s   {seconds:6.1f} s   peak {peak:.2f} GB")
+    rates = args.rows / ours_s, f"pandas {args.rows / peer_s:.0f}"
     figures = [
-        ("plan peak memory", peak, "GB", 2.0, "lower", f"pandas {peer_peak:.2f} GB"),
-        (
-            "plan rows a second",
-            args.rows / seconds,
-            "rows/s",
-            50_000,
-            "higher",
-            f"pandas {args.rows / peer_seconds:.0f}",
-        ),
+        ("plan peak memory", ours_gb, "GB", 2.0, "lower", f"pandas {peer_gb:.2f}"),
+        ("plan rows a second", rates[0], "rows/s", 50_000, "higher", rates[1]),
     ]
     if args.json:
         keys = ("name", "value", "unit", "goal", "better", "peer")

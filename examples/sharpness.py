@@ -22,9 +22,8 @@ class Sharpness(BaseStage):
     least: float = 50.0
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        scores = [
-            cv2.Laplacian(cv2.cvtColor(decode_jpeg(jpeg.as_py()), cv2.COLOR_RGB2GRAY), cv2.CV_64F).var()
-            for jpeg in batch["image"]
-        ]
+        pictures = [decode_jpeg(jpeg.as_py()) for jpeg in batch["image"]]
+        grays = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]
+        scores = [cv2.Laplacian(gray, cv2.CV_64F).var() for gray in grays]
         reasons = [None if score >= self.least else "blurred" for score in scores]
         return pa.table({"key": batch["key"], "sharpness": scores, "reason": reasons})

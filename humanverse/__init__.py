@@ -12,7 +12,7 @@ from humanverse.load import Dataset, open
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from humanverse.build import Outcome
+    from humanverse.run.build import Outcome
 
 __version__ = "0.1.0"
 
@@ -29,8 +29,8 @@ __all__ = [
 
 
 def build(*args: Any, **kwargs: Any) -> "Outcome":
-    """Make or go on with a dataset: see `humanverse.build.build`."""
-    from humanverse.build import build as run
+    """Make or go on with a dataset: see `humanverse.run.build.build`."""
+    from humanverse.run.build import build as run
 
     return run(*args, **kwargs)
 

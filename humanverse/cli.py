@@ -100,10 +100,10 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _run(args: argparse.Namespace) -> int:
-    from humanverse import build
     from humanverse.layers.ledger import funnel
     from humanverse.layers.store import Store
     from humanverse.recipe import load_recipe
+    from humanverse.run import build
 
     recipe = load_recipe(args.recipe, args.assignments)
     store = Store(args.out)

@@ -9,12 +9,12 @@ from yarl import URL
 
 import humanverse
 from humanverse import terminal
-from humanverse.build import Outcome, Runner, Settings, build
 from humanverse.errors import UsageError
 from humanverse.layers.store import Store
 from humanverse.layers.verify import verify
 from humanverse.recipe import load_recipe
 from humanverse.report import write_report
+from humanverse.run.build import Outcome, Runner, Settings, build
 from humanverse.testing.web import ANY, Web, demo_web
 
 RECIPE = Path(__file__).parent.parent / "pipelines" / "demo.py"

@@ -12,7 +12,6 @@ import threading
 
 import duckdb
 
-
 NORMAL = r"^https?://[a-z0-9.-]+/[^#\s]*$"
 """What most URLs look like already; the rest takes five times as long."""
 

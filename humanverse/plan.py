@@ -104,7 +104,7 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
 
 def manifests(store: Store) -> list[dict[str, Any]]:
     """The plan's generations, oldest first."""
-    names = sorted(n for n in store.list("plan") if n.endswith(".json"))
+    names = sorted(n for n in store.names("plan") if n.endswith(".json"))
     return [json.loads(store.read(f"plan/{name}")) for name in names]
 
 

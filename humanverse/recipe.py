@@ -31,7 +31,10 @@ SLICES = ("collect", "filter", "annotate")
 class StageGroup(Protocol):
     """One entry of a recipe that stands for several stages."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its section in `--set`."""
+        ...
 
     def stages(self) -> Sequence[Stage]:
         """The stages it stands for, in order."""
@@ -87,15 +90,13 @@ class Recipe:
         known = {f.name: hints[f.name] for f in dataclasses.fields(section) if f.init}
         kind = _find(field_name, known, f"--set {path}: {section_name} has no field {field_name!r}")
         changed = _replace(section, field_name, _parse(text, kind, path))
-        if section_name in ("plan", "pack"):
-            return dataclasses.replace(self, **{section_name: changed})
-        return dataclasses.replace(
-            self,
-            **{
+        changes: dict[str, Any] = {section_name: changed}
+        if section_name not in ("plan", "pack"):
+            changes = {
                 name: [changed if entry is section else entry for entry in getattr(self, name)]
                 for name in SLICES
-            },
-        )
+            }
+        return dataclasses.replace(self, **changes)
 
     def resolved(self) -> dict[str, Any]:
         """Everything that decides the dataset, as JSON types: for `recipe.json` and the card."""
@@ -126,7 +127,9 @@ def load_recipe(path: str | Path, assignments: Iterable[str] = ()) -> Recipe:
         raise UsageError(f"no recipe file {path}: give one such as pipelines/humanverse.py")
     folder = str(path.parent.resolve())
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # stays: workers import the stages of a recipe from there too
+        # Last, so that no recipe hides a package by its name; for good, so that workers, which
+        # inherit the path, find a recipe's own stages too.
+        sys.path.append(folder)
     try:
         recipe = runpy.run_path(str(path)).get("recipe")
     except (ImportError, SyntaxError) as error:

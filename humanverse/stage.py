@@ -34,12 +34,30 @@ class Resources:
 class Stage(Protocol):
     """What the runner needs of a stage; a dataclass whose fields are its settings."""
 
-    name: str
-    reads: tuple[str, ...]
-    writes: pa.Schema
-    reasons: tuple[str, ...] | Mapping[str, str]
-    """Why it may reject: names of `schema.REASONS`, or new names with a line on each."""
-    resources: Resources
+    @property
+    def name(self) -> str:
+        """Name of the stage, of its layer, and of its section in `--set`."""
+        ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns it is given, beside `key`."""
+        ...
+
+    @property
+    def writes(self) -> pa.Schema:
+        """Columns it gives, with their types."""
+        ...
+
+    @property
+    def reasons(self) -> tuple[str, ...] | Mapping[str, str]:
+        """Why it may reject: names of `schema.REASONS`, or new names with a line on each."""
+        ...
+
+    @property
+    def resources(self) -> Resources:
+        """What a worker that runs it needs."""
+        ...
 
     def open(self) -> None:
         """Load weights and open connections, once a worker."""
@@ -89,7 +107,7 @@ def settings(stage: Any, *, all_fields: bool = False) -> dict[str, Any]:
 
 def unopened(stages: Sequence[Stage]) -> list[Stage]:
     """Copies with the same settings and nothing loaded: what a worker opens for itself."""
-    return [dataclasses.replace(s) if dataclasses.is_dataclass(s) else s for s in stages]  # type: ignore[type-var]
+    return [dataclasses.replace(s) if dataclasses.is_dataclass(s) else s for s in stages]
 
 
 def file_sha256(path: Path) -> str:
@@ -122,7 +140,7 @@ def check_chain(stages: Sequence[Stage], given: Iterable[str]) -> None:
             )
         if doubled := [name for name in stage.writes.names if name in have]:
             raise UsageError(
-                f"stage {stage.name} writes {', '.join(doubled)}, which an earlier stage has written"
+                f"stage {stage.name} writes {', '.join(doubled)}, which an earlier stage writes"
             )
         if not isinstance(stage.reasons, Mapping) and (
             unknown := set(stage.reasons) - REASONS.keys()

@@ -20,15 +20,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from humanverse.build import Watcher
 from humanverse.layers.commit import Commit
 from humanverse.layers.ledger import Funnel
 from humanverse.pack.shards import Shard
+from humanverse.run.build import Watcher
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from humanverse.build import Outcome
+    from humanverse.run.build import Outcome
 
 _errors = Console(stderr=True)
 BAR = 30

@@ -5,8 +5,8 @@ sides of at least 200 pixels. The table's scores serve where a table has them (C
 some); the web's opt-outs are honoured, which the paper does not mention.
 
 Two things differ from the paper, and both are settings. LAION-2B-en was withdrawn in 2023: give
-Re-LAION-2B-en-research-safe in its place. And the labels are those of the lite models, which need no
-hub: the paper used YOLOS, ViTPose-H whole-body, and Omnidata's depth and normals.
+Re-LAION-2B-en-research-safe in its place. And the labels are those of the lite models, which need
+no hub: the paper used YOLOS, ViTPose-H whole-body, and Omnidata's depth and normals.
 
     humanverse build pipelines/humanverse.py --input relaion/*.parquet coyo/*.parquet --out ROOT \
         --set collect.contact=you@example.org --set people.detector=yolox

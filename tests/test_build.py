@@ -13,12 +13,12 @@ import pytest
 from conftest import HERE, RECIPE
 
 import humanverse
-from humanverse.build import Settings, build
 from humanverse.errors import UsageError
 from humanverse.layers.ledger import funnel
 from humanverse.layers.store import Store
 from humanverse.layers.verify import verify
 from humanverse.recipe import load_recipe
+from humanverse.run.build import Settings, build
 
 SHARP = 550.0
 USER_STAGE = HERE / "recipes" / "user_stage.py"
@@ -26,6 +26,10 @@ USER_STAGE = HERE / "recipes" / "user_stage.py"
 
 def shards(root):
     return {path.name: path.read_bytes() for path in sorted((root / "shards").iterdir())}
+
+
+def kept_urls(root):
+    return {row["url"] for row in humanverse.ledger(root).to_pylist() if row["status"] == "kept"}
 
 
 def everything(root):
@@ -191,10 +195,7 @@ def test_more_tables_later_add_shards_and_touch_none(undisturbed, web, tmp_path)
     ledger = humanverse.ledger(root)
     assert ledger.num_rows == 30 + 43
     assert ledger["reason"].to_pylist().count("duplicate") == 13
-    kept = lambda r: {
-        row["url"] for row in humanverse.ledger(r).to_pylist() if row["status"] == "kept"
-    }  # noqa: E731
-    assert kept(root) == kept(undisturbed)
+    assert kept_urls(root) == kept_urls(undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_a_slice_needs_those_before_it(web, tmp_path):
     with pytest.raises(UsageError, match="holds no plan"):
         build(recipe, [], tmp_path / "root", slices=["collect"])
     assert not (tmp_path / "root").exists()
-    from humanverse.build import Watcher, prepare
+    from humanverse.run.build import Watcher, prepare
 
     prepare(Store(tmp_path / "root"), recipe, [web.table], ["collect"], Settings(), Watcher())
     with pytest.raises(UsageError, match="not through collect yet"):

@@ -64,6 +64,10 @@ def test_verify_exits_with_1_where_it_finds_something(web, tmp_path, capsys):
     assert "missing" in capsys.readouterr().out
 
 
+def nothing(path):
+    pass
+
+
 def empty(path):
     pq.write_table(pa.table({"url": pa.array([], pa.string())}), path)
 
@@ -75,14 +79,14 @@ def no_url(path):
 @pytest.mark.parametrize(
     ("arguments", "make", "message"),
     [
-        (["build", RECIPE, "--input", "TABLE", "--out", "ROOT"], lambda p: None, "no such input"),
+        (["build", RECIPE, "--input", "TABLE", "--out", "ROOT"], nothing, "no such input"),
         (["build", RECIPE, "--input", "TABLE", "--out", "ROOT"], empty, "no rows to plan"),
         (
             ["build", RECIPE, "--input", "TABLE", "--out", "ROOT"],
             no_url,
             "found address; wanted url",
         ),
-        (["build", RECIPE, "--out", "ROOT"], lambda p: None, "holds no plan"),
+        (["build", RECIPE, "--out", "ROOT"], nothing, "holds no plan"),
         (["build", "no.py", "--input", "TABLE", "--out", "ROOT"], empty, "no recipe file"),
         (
             ["build", RECIPE, "--input", "TABLE", "--out", "ROOT", "--set", "people.x=1"],
@@ -90,13 +94,13 @@ def no_url(path):
             "no field",
         ),
         (["build", RECIPE, "--input", "TABLE", "--out", "s3://bucket/x"], empty, "local folder"),
-        (["collect", RECIPE, "--out", "ROOT"], lambda p: None, "holds no plan"),
-        (["pack", RECIPE, "--out", "ROOT"], lambda p: None, "holds no plan"),
-        (["status", "ROOT"], lambda p: None, "holds no dataset"),
-        (["verify", "ROOT"], lambda p: None, "holds no dataset"),
-        (["report", "ROOT"], lambda p: None, "holds no dataset"),
-        (["explain", "0" * 32, "--recipe", RECIPE], lambda p: None, "no file and no URL"),
-        (["models", "pull", "nonsense"], lambda p: None, "no weights called"),
+        (["collect", RECIPE, "--out", "ROOT"], nothing, "holds no plan"),
+        (["pack", RECIPE, "--out", "ROOT"], nothing, "holds no plan"),
+        (["status", "ROOT"], nothing, "holds no dataset"),
+        (["verify", "ROOT"], nothing, "holds no dataset"),
+        (["report", "ROOT"], nothing, "holds no dataset"),
+        (["explain", "0" * 32, "--recipe", RECIPE], nothing, "no file and no URL"),
+        (["models", "pull", "nonsense"], nothing, "no weights called"),
     ],
 )
 def test_a_wrong_call_gives_one_clear_line_exits_with_2_and_touches_nothing(

@@ -14,7 +14,7 @@ PIPELINES = Path(__file__).parent.parent / "pipelines"
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.py")), ids=lambda p: p.stem)
 def test_every_shipped_recipe_is_a_sound_chain(path):
     recipe = load_recipe(path)
-    assert [stage.name for stage in recipe.stages()][0] == "collect"
+    assert next(stage.name for stage in recipe.stages()) == "collect"
 
 
 def test_overrides_reach_plan_pack_stages_and_groups(tmp_path):

@@ -8,7 +8,7 @@ from conftest import RECIPE
 
 import humanverse
 from humanverse import schema
-from humanverse.build import Settings, build
+from humanverse.run.build import Settings, build
 from humanverse.schema_export import documents
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"

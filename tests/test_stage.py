@@ -37,7 +37,7 @@ def test_a_sound_chain_passes():
         ([Collect(), Collect()], "two stages are called collect"),
         (
             [Collect(), Brightness(), type("Other", (Brightness,), {"name": "b"})()],
-            "an earlier stage has",
+            "an earlier stage writes",
         ),
         ([Collect(), type("Odd", (Brightness,), {"reasons": ("dull",)})()], "unknown reasons dull"),
     ],

@@ -11,7 +11,7 @@ import re
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 from yarl import URL
@@ -73,7 +73,7 @@ def _judge(guard: Guard, url: str) -> Fetched | None:
 class _Keeper:
     """A sample writer of img2dataset's that keeps samples in memory."""
 
-    found: dict[int, Fetched]
+    found: ClassVar[dict[int, Fetched]]
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -97,14 +97,19 @@ def _download(urls: dict[int, str], settings: Collect) -> dict[int, Fetched]:
         raise UsageError(
             "collect.backend=img2dataset: pip install 'humanverse[img2dataset]'"
         ) from error
-    keeper = type("Keeper", (_Keeper,), {"found": {}})
+
+    class Keeper(_Keeper):
+        """One class a call: img2dataset makes the writer itself and gives it back to nobody."""
+
+        found: ClassVar[dict[int, Fetched]] = {}
+
     with tempfile.TemporaryDirectory(prefix="humanverse-img2dataset-") as folder:
         table = pa.table({"number": list(urls), "url": list(urls.values())})
         shard = Path(folder) / "unit.feather"
         with pa.ipc.new_file(str(shard), table.schema) as writer:
             writer.write_table(table)
         downloader = Downloader(
-            sample_writer_class=keeper,
+            sample_writer_class=Keeper,
             resizer=Resizer(0, "no", False, disable_all_reencoding=True),
             thread_count=settings.connections,
             save_caption=False,
@@ -122,4 +127,4 @@ def _download(urls: dict[int, str], settings: Collect) -> dict[int, Fetched]:
             disallowed_header_directives=sorted(OPT_OUTS),
         )
         downloader.download_shard((0, str(shard)))
-    return dict(keeper.found)
+    return dict(Keeper.found)

@@ -147,7 +147,7 @@ def _status_reason(status: int) -> str | None:
 
 
 def _reason_of(error: Exception) -> str:
-    """What went wrong, from the innermost cause on: aiohttp wraps what resolver and socket raise."""
+    """The reason of an error. aiohttp wraps what resolver and socket raise: causes are followed."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, Refused):

@@ -52,7 +52,7 @@ class Refused(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Whether an address in canonical text is a public unicast one, in no form that hides another."""
+    """Whether an address in canonical text is a public one, in no form that hides another."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

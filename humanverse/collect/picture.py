@@ -138,7 +138,7 @@ def _scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
     top = 65535.0 if values.dtype.kind == "i" and values.max(initial=0) > 255 else 255.0
     if values.dtype.kind == "f" and values.max(initial=0) <= 1:
         top = 1.0
-    return np.clip(np.nan_to_num(values) * (255.0 / top), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.nan_to_num(values) * (255.0 / top), 0, 255), np.uint8)
 
 
 def _target(width: int, height: int, max_side: int) -> tuple[int, int]:

@@ -215,7 +215,7 @@ def _named(attempt: Any, folder: str, unit: str, extension: str) -> File:
 
 
 def _read(store: Store) -> dict[str, Commit]:
-    names = store.list(FOLDER)
+    names = store.names(FOLDER)
     out: dict[str, Commit] = {}
     if ROLL_UP in names:
         table = store.read_table(f"{FOLDER}/{ROLL_UP}")

@@ -11,8 +11,9 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,8 +47,8 @@ class Store:
         """Whether a file is there."""
         return (self.root / name).exists()
 
-    def list(self, folder: str) -> list[str]:
-        """Names of the files of a folder, unsorted; none if it is not there. Attempts are left out."""
+    def names(self, folder: str) -> list[str]:
+        """Names of a folder's files, unsorted, without attempts; none if it is not there."""
         try:
             with os.scandir(self.root / folder) as entries:
                 return [e.name for e in entries if not e.name.startswith(".")]
@@ -74,7 +75,7 @@ class Store:
     def sha256(self, name: str) -> str:
         """Hash of a file's bytes."""
         with self.open(name) as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
+            return hashlib.file_digest(cast(BufferedReader, f), "sha256").hexdigest()
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
@@ -93,19 +94,21 @@ class Store:
 
     def replace(self, name: str, data: bytes) -> None:
         """Put `data` at `name`, atomically, whatever was there."""
-        with self.attempt(os.path.dirname(name)) as attempt:
+        folder, _, base = name.rpartition("/")
+        with self.attempt(folder) as attempt:
             attempt.file.write(data)
-            attempt.publish(os.path.basename(name))
+            attempt.publish(base)
 
     def replace_table(self, name: str, table: pa.Table, row_group_size: int | None = None) -> None:
         """Put a Parquet file at `name`, atomically, with the writer settings all files share."""
-        with self.attempt(os.path.dirname(name)) as attempt:
+        folder, _, base = name.rpartition("/")
+        with self.attempt(folder) as attempt:
             write_parquet(attempt.file, table, row_group_size)
-            attempt.publish(os.path.basename(name))
+            attempt.publish(base)
 
     def create(self, name: str, data: bytes) -> bool:
         """Put `data` at `name` if nothing is there; False if something is."""
-        with self.attempt(os.path.dirname(name)) as attempt:
+        with self.attempt(name.rpartition("/")[0]) as attempt:
             attempt.file.write(data)
             attempt.sync()
             try:
@@ -132,7 +135,7 @@ class Attempt:
         """Hash of what was written so far."""
         self.file.flush()
         self.file.seek(0)
-        digest = hashlib.file_digest(self.file, "sha256").hexdigest()
+        digest = hashlib.file_digest(cast(BufferedReader, self.file), "sha256").hexdigest()
         self.file.seek(0, os.SEEK_END)
         return digest
 

@@ -33,7 +33,7 @@ def sweep(store: Store) -> list[str]:
     named = {file.name for file in Commits.read(store).files()}
     orphans = []
     for folder in stage_names(store):
-        for name in store.list(folder):
+        for name in store.names(folder):
             if f"{folder}/{name}" not in named:
                 store.remove(f"{folder}/{name}")
                 orphans.append(f"{folder}/{name}")
@@ -74,7 +74,7 @@ def _layers(store: Store) -> Iterator[str]:
         for name, layer in commits.layers(unit.name).items():
             label = f"unit {unit.name}, layer {name}"
             yield from (f"{label}: {finding}" for finding in _files_and_rows(store, layer, keys))
-    receipts = [n for n in store.list(COMMITS) if n.endswith(".json")]
+    receipts = [n for n in store.names(COMMITS) if n.endswith(".json")]
     if len(receipts) != len(commits):
         yield f"commits: {len(commits)} are known, {len(receipts)} receipts are there"
 
@@ -138,10 +138,9 @@ def _shard(store: Store, shard: Shard) -> Iterator[str]:
     if table.num_rows != shard.samples:
         yield f"{table.num_rows} samples, {DATASET} says {shard.samples}"
     if actual != listed:
-        different = sorted(
-            n for n in actual.keys() | listed.keys() if actual.get(n) != listed.get(n)
-        )
-        yield f"members do not lie where the table says: {different[0]} and {len(different) - 1} more"
+        names = actual.keys() | listed.keys()
+        wrong = sorted(name for name in names if actual.get(name) != listed.get(name))
+        yield f"{len(wrong)} members do not lie where the table says, {wrong[0]} first"
 
 
 def _places(table: pa.Table) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -1,4 +1,4 @@
-"""A packed root as a sequence of samples. A member is one read at a known place, no tar is walked."""
+"""A packed root as a sequence of samples: a member is one read at a known place."""
 
 from __future__ import annotations
 

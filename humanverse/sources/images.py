@@ -235,7 +235,7 @@ def _bytes_column(schema: pa.Schema) -> str | None:
 
 
 def _is_picture_struct(kind: pa.DataType) -> bool:
-    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
 
 
 def _member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:

@@ -5,9 +5,9 @@ import shutil
 import pytest
 from conftest import RECIPE
 
-from humanverse.build import Settings, build
 from humanverse.layers.store import Store
 from humanverse.layers.verify import sweep, verify
+from humanverse.run.build import Settings, build
 
 
 @pytest.fixture(scope="module")

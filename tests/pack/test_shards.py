@@ -8,8 +8,8 @@ import pytest
 from conftest import RECIPE
 
 import humanverse
-from humanverse.build import Settings, build
 from humanverse.errors import UsageError
+from humanverse.run.build import Settings, build
 from humanverse.testing.stages import truth
 
 

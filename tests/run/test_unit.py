@@ -121,4 +121,4 @@ def test_batches_are_bounded_and_leave_nothing_out(sizes, rows):
     table = pa.table({"data": pa.array([b"x" * size for size in sizes], pa.large_binary())})
     parts = list(cuts(table, rows))
     assert all(1 <= part.num_rows <= rows for part in parts)
-    assert sum((part["data"].to_pylist() for part in parts), []) == table["data"].to_pylist()
+    assert [row for part in parts for row in part["data"].to_pylist()] == table["data"].to_pylist()

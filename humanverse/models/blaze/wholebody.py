@@ -88,18 +88,14 @@ class BlazePoseWholeBody:
 
         The first that is surely a body and fills the box is taken, else the best of all.
         """
-        best, worth = None, -1.0
+        tried: list[tuple[float, Body]] = []
         for region in self._regions(image, box, match):
             first = self._body.look(image, region)
             for seen in (first, self._body.look_again(image, first)):
-                overlap = _overlap(seen, box, image)
-                if seen.flag + overlap > worth:
-                    best, worth = seen, seen.flag + overlap
-                    settled = seen.flag >= SEEN and overlap >= FILLS
-            if settled:
+                tried.append((_overlap(seen, box, image), seen))
+            if any(fill >= FILLS and seen.flag >= SEEN for fill, seen in tried):
                 break
-        assert best is not None
-        return best
+        return max(tried, key=lambda pair: pair[0] + pair[1].flag)[1]
 
     def _regions(
         self, image: Image, box: NDArray[np.float64], match: Found | None

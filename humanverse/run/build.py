@@ -1,4 +1,4 @@
-"""A build: the recipe's slices over the plan's units, then the shards. What the command line calls."""
+"""A build: the recipe's slices over the plan's units, then the shards."""
 
 from __future__ import annotations
 
