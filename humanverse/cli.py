@@ -51,7 +51,7 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     }
     for name, text in about.items():
         verb = verbs.add_parser(name, help=text, description=text)
-        verb.add_argument("recipe", help="recipe file, such as pipelines/humanverse.py")
+        verb.add_argument("recipe", help="a recipe file, or the name of a shipped one")
         verb.add_argument("--out", required=True, metavar="ROOT", help="folder of the dataset")
         verb.add_argument(
             "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", dest="assignments"
@@ -86,7 +86,7 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             parser.add_argument("--sweep", action="store_true", help="remove files no commit names")
     explain = verbs.add_parser("explain", help="one row through every stage: what each saw")
     explain.add_argument("what", metavar="URL|KEY|PHOTO")
-    explain.add_argument("--recipe", default="pipelines/demo.py")
+    explain.add_argument("--recipe", default="demo")
     explain.add_argument("--out", metavar="ROOT", help="the dataset a KEY or URL belongs to")
     explain.add_argument("--set", action="append", default=[], dest="assignments")
     explain.set_defaults(verb=_explain)

@@ -17,8 +17,6 @@ from humanverse.report import write_report
 from humanverse.run.build import Outcome, Runner, Settings, build
 from humanverse.testing.web import ANY, Web, demo_web
 
-RECIPE = Path(__file__).parent.parent / "pipelines" / "demo.py"
-
 
 def run(root: Path, runner: Runner) -> int:
     """Build, verify, report, open. Again on the same root it skips what is done."""
@@ -29,7 +27,7 @@ def run(root: Path, runner: Runner) -> int:
             _writable(root)
             web.write_table(table)
         print(f"a web of {len(web.rows)} pages on 127.0.0.1:{web.port}, its table in {table}")
-        recipe = load_recipe(RECIPE, ["collect.allow_hosts=127.0.0.1"])
+        recipe = load_recipe("demo", ["collect.allow_hosts=127.0.0.1"])
         outcome = build(
             recipe, [table], root, settings=Settings(runner), watcher=terminal.Progress()
         )

@@ -121,10 +121,8 @@ class Recipe:
 
 
 def load_recipe(path: str | Path, assignments: Iterable[str] = ()) -> Recipe:
-    """Read a recipe file, apply overrides and check its chain."""
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"no recipe file {path}: give one such as pipelines/humanverse.py")
+    """Read a recipe, by its file or the name of a shipped one; apply overrides, check its chain."""
+    path = _located(Path(path))
     folder = str(path.parent.resolve())
     if folder not in sys.path:
         # Last, so that no recipe hides a package by its name; for good, so that workers, which
@@ -139,6 +137,19 @@ def load_recipe(path: str | Path, assignments: Iterable[str] = ()) -> Recipe:
     recipe = recipe.override(assignments)
     recipe.stages()
     return recipe
+
+
+def _located(path: Path) -> Path:
+    """A recipe's file. The shipped ones lie in the package, or beside it in a checkout."""
+    if path.is_file():
+        return path
+    package = Path(__file__).parent
+    folders = [f for f in (package / "pipelines", package.parent / "pipelines") if f.is_dir()]
+    shipped = {file.stem: file for folder in folders for file in folder.glob("*.py")}
+    if path.parent in (Path(), Path("pipelines")) and path.stem in shipped:
+        return shipped[path.stem]
+    names = ", ".join(sorted(shipped))
+    raise UsageError(f"no recipe {path}: give a file, or the name of a shipped one ({names})")
 
 
 def versions() -> dict[str, str]:

@@ -87,7 +87,7 @@ def no_url(path):
             "found address; wanted url",
         ),
         (["build", RECIPE, "--out", "ROOT"], nothing, "holds no plan"),
-        (["build", "no.py", "--input", "TABLE", "--out", "ROOT"], empty, "no recipe file"),
+        (["build", "no.py", "--input", "TABLE", "--out", "ROOT"], empty, "no recipe no.py"),
         (
             ["build", RECIPE, "--input", "TABLE", "--out", "ROOT", "--set", "people.x=1"],
             empty,

@@ -113,15 +113,6 @@ class Region:
             np.uint8,
         )
 
-    def paste(self, crop: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-        """(height, width): a one-channel crop laid back onto the image, 0 outside the square."""
-        size = crop.shape[0]
-        matrix = self.matrix(size)
-        matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
-        return np.asarray(
-            cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR), np.float32
-        )
-
 
 def tiles(image: Image, across: int, overlap: float = 0.3) -> list[Region]:
     """Upright squares that cover an image, row by row, `across` of them along its longer side.
