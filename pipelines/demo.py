@@ -12,7 +12,7 @@ recipe = Recipe(
     plan=Plan(unit_rows=40),
     collect=[
         Collect(
-            max_side=512,
+            max_side=640,
             max_bytes=8 << 20,
             timeout=5.0,
             per_host=32,

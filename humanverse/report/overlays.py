@@ -66,10 +66,11 @@ def _draw_person(
     for hand, tint in ((LEFT_HAND, LEFT), (RIGHT_HAND, RIGHT)):
         for start, end in FINGERS:
             _bone(canvas, points[hand][start], points[hand][end], tint, 1)
-    for part, tint in ((FEET, colour), (FACE, (255, 255, 255))):
+    # Sixty-eight points crowd a face: they stay as small as can be seen.
+    for part, tint, radius in ((FEET, colour, width), (FACE, (255, 255, 255), width // 2)):
         for x, y, confidence in points[part]:
             if confidence > CONFIDENT:
-                cv2.circle(canvas, (round(float(x)), round(float(y))), width, tint, -1)
+                cv2.circle(canvas, (round(float(x)), round(float(y))), radius, tint, -1)
 
 
 def _bone(

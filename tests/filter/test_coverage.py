@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanverse.filter.coverage import coverage
@@ -18,16 +18,19 @@ def painted(boxes):
     return counts
 
 
+@settings(deadline=None)
 @given(box_lists)
 def test_the_union_is_what_painting_the_boxes_covers(boxes):
     assert coverage(boxes, WIDTH, HEIGHT) == pytest.approx((painted(boxes) > 0).mean())
 
 
+@settings(deadline=None)
 @given(box_lists)
 def test_the_sum_counts_overlaps_twice(boxes):
     assert coverage(boxes, WIDTH, HEIGHT, "sum") == pytest.approx(painted(boxes).mean())
 
 
+@settings(deadline=None)
 @given(box_lists)
 def test_the_largest_box_covers_no_more_than_the_union_nor_that_than_the_sum(boxes):
     largest, union, total = (
@@ -37,6 +40,7 @@ def test_the_largest_box_covers_no_more_than_the_union_nor_that_than_the_sum(box
     assert union <= 1
 
 
+@settings(deadline=None)
 @given(box_lists, st.randoms())
 def test_the_order_of_boxes_does_not_matter(boxes, random):
     order = list(range(len(boxes)))

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanverse.models.blaze.regions import Region, tiles
@@ -11,17 +11,20 @@ regions = st.builds(Region, coordinates, coordinates, st.floats(1, 3000), st.flo
 points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=5).map(np.array)
 
 
+@settings(deadline=None)
 @given(regions, points, st.sampled_from([128, 224, 256]))
 def test_a_point_taken_to_the_crop_and_back_is_itself(region, there, size):
     back = region.to_image(region.to_crop(there, size), size)
     assert np.allclose(back, there, atol=1e-5)
 
 
+@settings(deadline=None)
 @given(regions)
 def test_the_middle_of_the_crop_is_the_centre_of_the_region(region):
     assert np.allclose(region.to_image(np.array([64, 64]), 128), (region.x, region.y))
 
 
+@settings(deadline=None)
 @given(coordinates, coordinates, st.floats(1, 900), st.floats(-3.2, 3.2))
 def test_a_region_that_points_at_a_tip_shows_it_above_the_middle(x, y, length, turn):
     """At scale 1 the tip lies on the middle of the upper edge."""
@@ -77,6 +80,7 @@ def test_a_strong_reduction_averages_instead_of_skipping():
     assert crop.max() < 155
 
 
+@settings(deadline=None)
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 5))
 def test_tiles_cover_the_image_and_stay_square(height, width, across):
     image = np.zeros((height, width, 3), np.uint8)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanverse.models.blaze import ssd
@@ -27,6 +27,7 @@ def test_overlapping_boxes_become_their_score_weighted_mean():
     assert mean == pytest.approx([0.5, 0, 10.5, 10, 6, 5])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 12))
 def test_merging_keeps_the_best_score_first_and_invents_no_box(seed, count):
     rng = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanverse.models.yolox import YoloxDetector, decode, grid, letterbox, suppressed
@@ -38,6 +38,7 @@ def test_suppression_keeps_the_better_of_two_and_what_lies_apart():
     assert suppressed(boxes, scores, 0.45).tolist() == [1, 2]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 15))
 def test_no_kept_box_overlaps_another_too_much(seed, count):
     rng = np.random.default_rng(seed)
