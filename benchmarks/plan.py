@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from common import figure, write
 
 CHUNK = 1_000_000
 
@@ -106,16 +107,12 @@ def main() -> None:
     for name, seconds, peak in (("ours", ours_s, ours_gb), ("pandas", peer_s, peer_gb)):
         rate = args.rows / seconds
         print(f"{name:7} {rate:12,.0f} rows/s   {seconds:6.1f} s   peak {peak:.2f} GB")
-    rates = args.rows / ours_s, f"pandas {args.rows / peer_s:.0f}"
+    rate, peer_rate = args.rows / ours_s, args.rows / peer_s
     figures = [
-        ("plan peak memory", ours_gb, "GB", 2.0, "lower", f"pandas {peer_gb:.2f}"),
-        ("plan rows a second", rates[0], "rows/s", 50_000, "higher", rates[1]),
+        figure("plan: peak memory", ours_gb, "GB", 2.0, "lower", f"pandas {peer_gb:.2f}"),
+        figure("plan: rows a second", rate, "rows/s", peer=f"pandas {peer_rate:.0f}"),
     ]
-    if args.json:
-        keys = ("name", "value", "unit", "goal", "better", "peer")
-        args.json.write_text(
-            json.dumps([dict(zip(keys, f, strict=True)) for f in figures], indent=1)
-        )
+    write(figures, args.json)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from common import figure, write
 
 from humanverse.keypoints import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND
 from humanverse.models.blaze import BlazePoseWholeBody
@@ -61,8 +62,7 @@ def main() -> None:
     whole = options.annotations / "coco_wholebody_2images.json"
     figures = body_figures(measure(estimator, options.photos / "coco_mini", people))
     figures += part_figures(measure(estimator, options.photos / "wholebody", whole))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    write(figures, options.json)
 
 
 def measure(estimator, photos: Path, annotations: Path) -> list[dict]:
@@ -134,9 +134,7 @@ def part_figures(rows: list[dict]) -> list[dict]:
 
 
 def entry(name: str, values: np.ndarray) -> dict:
-    value = round(float(values.mean()), 4)
-    figure = {"name": name, "value": value, "unit": "OKS", "goal": None}
-    return figure | {"better": "higher", "peer": None}
+    return figure(name, float(values.mean()), "OKS")
 
 
 if __name__ == "__main__":

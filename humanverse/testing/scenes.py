@@ -1,7 +1,7 @@
 """Pictures of people with exact labels, rendered from a seed: a double for the photographs.
 
 People, rooms and open places are built of solids that a pinhole camera meets analytically, so the
-depth, normals, masks, boxes and all 133 keypoints are true to the last digit. The pictures are far
+depth, normals, masks, boxes and all 133 keypoints are exact. The pictures are far
 from real; they serve tests, demos and the training of the lite geometry network.
 
 >>> scene = render(7, width=256, height=192, people=2)
