@@ -94,9 +94,9 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     models.add_argument("action", choices=("list", "pull", "verify"))
     models.add_argument("names", nargs="*", help="names, or beginnings of names; all if none")
     models.set_defaults(verb=_models)
-    doctor = verbs.add_parser("schemas", help="export the schemas as JSON")
-    doctor.add_argument("folder", nargs="?", default="schemas", type=Path)
-    doctor.set_defaults(verb=_schemas)
+    exported = verbs.add_parser("schemas", help="export the schemas as JSON")
+    exported.add_argument("folder", nargs="?", default="schemas", type=Path)
+    exported.set_defaults(verb=_schemas)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -83,5 +83,11 @@ def _shown(value: Any) -> str:
         return "-"
     if pa.types.is_large_binary(value.type):
         return f"{len(value.as_buffer()):,} bytes"
-    text = str(value.as_py())
+    text = str(_rounded(value.as_py()))
     return text if len(text) <= WIDE else text[:WIDE] + "..."
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return round(value, 3) if isinstance(value, float) else value

@@ -11,18 +11,15 @@ import re
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from yarl import URL
 
-from humanverse.collect.fetch import Fetched, _status_reason
+from humanverse.collect.fetch import Fetched, Limits, status_reason
 from humanverse.collect.guard import Guard, Refused
 from humanverse.collect.manners import AGENT, OPT_OUTS
 from humanverse.errors import UsageError
-
-if TYPE_CHECKING:
-    from humanverse.collect.stage import Collect
 
 MESSAGES = (
     ("X-Robots-Tag", "opted_out"),
@@ -36,13 +33,17 @@ MESSAGES = (
 """Parts of img2dataset's error messages, and our reason for each; first match counts."""
 
 
-def fetch_all(urls: dict[int, str], settings: Collect) -> dict[int, Fetched]:
-    """Fetch URLs by number with img2dataset's downloader, after the guard's verdict on each."""
-    guard = Guard(settings.allow_hosts)
+def fetch_all(
+    urls: dict[int, str], guard: Guard, limits: Limits, threads: int
+) -> dict[int, Fetched]:
+    """Fetch URLs by number with img2dataset's downloader, after the guard's verdict on each.
+
+    Of the limits it knows the tries, and the deadline as one of each read.
+    """
     answers = {n: verdict for n, url in urls.items() if (verdict := _judge(guard, url))}
     left = {n: url for n, url in urls.items() if n not in answers}
     if left:
-        answers |= _download(left, settings)
+        answers |= _download(left, limits, threads)
     return answers
 
 
@@ -50,7 +51,7 @@ def reason_of(message: str) -> tuple[str, int | None]:
     """Our reason, and the HTTP status if it tells one, for one of its error messages."""
     if match := re.match(r"HTTP Error (\d{3})", message):
         status = int(match[1])
-        return _status_reason(status) or "http_error", status
+        return status_reason(status) or "http_error", status
     for part, reason in MESSAGES:
         if part in message:
             return reason, None
@@ -88,7 +89,7 @@ class _Keeper:
         pass
 
 
-def _download(urls: dict[int, str], settings: Collect) -> dict[int, Fetched]:
+def _download(urls: dict[int, str], limits: Limits, threads: int) -> dict[int, Fetched]:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         from img2dataset.downloader import Downloader
@@ -111,18 +112,18 @@ def _download(urls: dict[int, str], settings: Collect) -> dict[int, Fetched]:
         downloader = Downloader(
             sample_writer_class=Keeper,
             resizer=Resizer(0, "no", False, disable_all_reencoding=True),
-            thread_count=settings.connections,
+            thread_count=threads,
             save_caption=False,
             extract_exif=False,
             output_folder=folder,
             column_list=["number", "url"],
-            timeout=settings.timeout,
+            timeout=limits.deadline,
             number_sample_per_shard=max(10, len(urls)),
             oom_shard_count=5,
             compute_hash=None,
             verify_hash_type=None,
             encode_format="jpg",
-            retries=settings.tries - 1,
+            retries=limits.tries - 1,
             user_agent_token=AGENT,
             disallowed_header_directives=sorted(OPT_OUTS),
         )

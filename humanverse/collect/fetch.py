@@ -111,7 +111,7 @@ class Fetcher:
 
     async def _read(self, response: aiohttp.ClientResponse) -> Fetched:
         status, host, headers = response.status, response.url.host, response.headers
-        reason = _status_reason(status)
+        reason = status_reason(status)
         if reason is None and opted_out(
             headers.getall("X-Robots-Tag", []), headers.get("tdm-reservation")
         ):
@@ -134,7 +134,8 @@ class Fetcher:
         return Fetched(b"".join(parts), None, status, host)
 
 
-def _status_reason(status: int) -> str | None:
+def status_reason(status: int) -> str | None:
+    """The reason that an HTTP status is; None for success."""
     if status in (404, 410):
         return "http_gone"
     if status in (401, 402, 403, 451):

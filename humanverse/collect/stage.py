@@ -91,10 +91,13 @@ class Collect(BaseStage):
         kind = pa.schema([*self.writes, pa.field("reason", pa.string())])
         return pa.Table.from_pylist(answers, kind).add_column(0, "key", batch["key"])
 
+    def _limits(self) -> Limits:
+        return Limits(self.timeout, self.max_bytes, self.max_redirects, self.tries)
+
     async def _start(self) -> Fetcher:
         return Fetcher(
             Guard(self.allow_hosts),
-            Limits(self.timeout, self.max_bytes, self.max_redirects, self.tries),
+            self._limits(),
             connections=self.connections,
             per_host=self.per_host,
             agent=f"humanverse/0.1 ({self.contact})" if self.contact else "humanverse/0.1",
@@ -146,7 +149,8 @@ class Collect(BaseStage):
         from humanverse.collect import by_img2dataset
 
         urls = {number: row["url"] for number, row in enumerate(rows) if row["location"] is None}
-        fetched = by_img2dataset.fetch_all(urls, self)
+        guard = Guard(self.allow_hosts)
+        fetched = by_img2dataset.fetch_all(urls, guard, self._limits(), self.connections)
         brought = {number: self._picture(answer) for number, answer in fetched.items()}
         return [
             brought[number] if number in brought else self._at_hand(row["location"])

@@ -95,6 +95,14 @@ def refined(points: Tensor, heat: Tensor) -> NDArray[np.float64]:
     return result
 
 
+def mask_on(body: Body, height: int, width: int) -> NDArray[np.float32]:
+    """The person mask laid over the image: (height, width) in [0, 1], 0 outside the region."""
+    matrix = body.region.matrix(SIZE)
+    # OpenCV counts from pixel centres, we from the outer corner of the first pixel.
+    matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+    return np.asarray(cv2.warpAffine(body.mask, matrix, (width, height)), np.float32)
+
+
 def mask_box(body: Body, height: int, width: int) -> NDArray[np.float64] | None:
     """The box (4,), xyxy, of the person mask inside the image, or None where the mask is empty.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from humanverse.keypoints import COUNT, FACE, LEFT_HAND, RIGHT_HAND
 from humanverse.models.base import Image
 from humanverse.models.blaze import body, face, hands, ssd
-from humanverse.models.blaze.body import Body, BodyLandmarks, mask_box, region_of
+from humanverse.models.blaze.body import Body, BodyLandmarks, mask_box, mask_on, region_of
 from humanverse.models.blaze.face import FaceLandmarks
 from humanverse.models.blaze.hands import HandLandmarks, Side
 from humanverse.models.blaze.regions import Region
@@ -44,8 +44,8 @@ OF_FACE: Final = (slice(30, 31), slice(42, 48), slice(36, 42))
 """Nose and eyes as the face shows them, where it was found: finer than the body's landmarks."""
 
 
-class BlazePoseWholeBody:
-    """Estimates 133 keypoints a person with the BlazePose family of networks, on one thread.
+class BodyFinder:
+    """Finds the bodies of people whose boxes are known, on one thread.
 
     BlazePose (arXiv 2006.10204) wants a region that is centred on the hips and turned upright. Its
     own detector finds such regions, once an image, and each box takes the one that fits it. A box
@@ -53,37 +53,27 @@ class BlazePoseWholeBody:
     """
 
     def __init__(self, weights: Weights = stored) -> None:
-        def load(name: str) -> TfliteModel:
-            return TfliteModel(weights(name))
+        self._detector = SsdDetector(ssd.POSE, TfliteModel(weights(ssd.POSE.weights)))
+        self._body = BodyLandmarks(TfliteModel(weights(body.WEIGHTS)))
 
-        self._detector = SsdDetector(ssd.POSE, load(ssd.POSE.weights))
-        self._body = BodyLandmarks(load(body.WEIGHTS))
-        self._face = FaceLandmarks(
-            SsdDetector(ssd.FACE, load(ssd.FACE.weights)), load(face.WEIGHTS)
-        )
-        self._hands = HandLandmarks(load(hands.RECROP_WEIGHTS), load(hands.WEIGHTS))
-
-    def estimate(
-        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
-    ) -> list[NDArray[np.float32]]:
-        """For boxes (n, 4) of each image, keypoints (n, 133, 3): x, y in pixels, confidence.
-
-        Confidence is 0 for a part that was not found and for a point outside the image. Body and
-        feet lie at the best guess even then, parts of the face and hands at 0, 0.
-        """
-        return [self._of_image(*pair) for pair in zip(images, boxes, strict=True)]
-
-    def _of_image(self, image: Image, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        people = np.zeros((len(boxes), COUNT, 3), np.float32)
+    def find(self, image: Image, boxes: NDArray[np.float32]) -> list[Body]:
+        """One body a box (n, 4), the best guess where none is to be seen (see its flag)."""
         if not len(boxes):
-            return people
+            return []
         inside = _inside(boxes, image)
         found = self._detector.detect(image, Region.whole(image), LEAST)
-        for index, match in enumerate(fitting(found, inside)):
-            people[index] = self._whole(image, self._best_body(image, inside[index], match))
-        return people
+        matches = fitting(found, inside)
+        return [self._best(image, *pair) for pair in zip(inside, matches, strict=True)]
 
-    def _best_body(self, image: Image, box: NDArray[np.float64], match: Found | None) -> Body:
+    def masks(self, image: Image, boxes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """One soft mask (H, W) in [0, 1] a box (n, 4), all 0 where no body was found."""
+        shape = image.shape[:2]
+        return [
+            mask_on(seen, *shape) if seen.flag >= SEEN else np.zeros(shape, np.float32)
+            for seen in self.find(image, boxes)
+        ]
+
+    def _best(self, image: Image, box: NDArray[np.float64], match: Found | None) -> Body:
         """The body in a box: from the match, from a closer search, or from the box as it is.
 
         The first that is surely a body and fills the box is taken, else the best of all.
@@ -106,6 +96,34 @@ class BlazePoseWholeBody:
         close = self._detector.detect(image, Region.of_box(box, CLOSER), LEAST)
         yield from (region_of(found) for found in fitting(close, box[None]) if found)
         yield Region.of_box(box, AS_IT_IS)
+
+
+class BlazePoseWholeBody:
+    """Estimates 133 keypoints a person with the BlazePose family of networks, on one thread."""
+
+    def __init__(self, weights: Weights = stored) -> None:
+        def load(name: str) -> TfliteModel:
+            return TfliteModel(weights(name))
+
+        self._bodies = BodyFinder(weights)
+        self._face = FaceLandmarks(
+            SsdDetector(ssd.FACE, load(ssd.FACE.weights)), load(face.WEIGHTS)
+        )
+        self._hands = HandLandmarks(load(hands.RECROP_WEIGHTS), load(hands.WEIGHTS))
+
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """For boxes (n, 4) of each image, keypoints (n, 133, 3): x, y in pixels, confidence.
+
+        Confidence is 0 for a part that was not found and for a point outside the image. Body and
+        feet lie at the best guess even then, parts of the face and hands at 0, 0.
+        """
+        return [self._of_image(*pair) for pair in zip(images, boxes, strict=True)]
+
+    def _of_image(self, image: Image, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        people = [self._whole(image, seen) for seen in self._bodies.find(image, boxes)]
+        return np.array(people, np.float32).reshape(-1, COUNT, 3)
 
     def _whole(self, image: Image, seen: Body) -> NDArray[np.float32]:
         person = np.zeros((COUNT, 3))
