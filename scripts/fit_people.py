@@ -3,25 +3,29 @@
     python scripts/fit_people.py --photos DIR --subset coco128
 
 DIR holds `index.jsonl`, one photograph a line: `file`, `width`, `height`, `person_boxes_xyxy`. A
-candidate counts as a person when it takes a labelled box that no better candidate takes. Prints
-the coefficients, and what keep/reject decisions they give at each threshold when every photograph
-is judged by a regression that was fitted without it.
+candidate counts as a person when it takes a labelled box that no better candidate takes. Every
+photograph is seen six times: as it is, mirrored, smaller, and encoded again, which alone can turn
+what BlazePose sees. Prints the coefficients, and what keep/reject decisions they give at each
+threshold when every photograph is judged by a regression that was fitted without it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from humanverse.filter.coverage import coverage
 from humanverse.models.blaze import BlazePoseDetector, evidence
 from humanverse.models.blaze.evidence import Candidate
 from humanverse.models.blaze.ssd import iou
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+from common import labelled_photos, wanted
 
 RIDGE = 1.0
 FOLDS = 16
@@ -31,8 +35,10 @@ THRESHOLDS = np.arange(0.30, 0.90, 0.05)
 
 @dataclass
 class Photo:
-    """What was seen in one photograph, and what is there."""
+    """What was seen in one view of a photograph, and what is there."""
 
+    group: int
+    """Number of the photograph, which all its views share."""
     seen: np.ndarray  # (n, 4)
     boxes: np.ndarray  # (n, 4)
     labels: np.ndarray  # (n,)
@@ -52,7 +58,7 @@ def main() -> None:
     photos = read(options.photos, options.subset, BlazePoseDetector())
     seen = np.concatenate([photo.seen for photo in photos])
     labels = np.concatenate([photo.labels for photo in photos])
-    print(f"{len(photos)} photographs, {len(labels)} candidates, {int(labels.sum())} people")
+    print(f"{len(photos)} views, {len(labels)} candidates, {int(labels.sum())} people")
     report(photos)
     *weights, bias = fit(seen, labels)
     for name, weight in zip(evidence.FEATURES, weights, strict=True):
@@ -61,17 +67,42 @@ def main() -> None:
 
 
 def read(folder: Path, subset: str, detector: BlazePoseDetector) -> list[Photo]:
-    lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
-    chosen = [row for row in lines if row["file"].startswith(subset + "/")]
-    return [look(folder, row, detector) for row in chosen if not row.get("dup_of")]
+    return [
+        look(group, image, boxes, detector)
+        for group, row in enumerate(labelled_photos(folder)[subset])
+        for image, boxes in views(folder, row)
+    ]
 
 
-def look(folder: Path, row: dict, detector: BlazePoseDetector) -> Photo:
-    image = cv2.cvtColor(cv2.imread(str(folder / row["file"])), cv2.COLOR_BGR2RGB)
+def views(folder: Path, row: dict) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A photograph as it is and as the web might have it: what decides must not hang on that."""
+    photo = cv2.imread(str(folder / row["file"]))
+    boxes = np.array(row["person_boxes_xyxy"], float).reshape(-1, 4)
+    width = photo.shape[1]
+    mirrored = boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
+    smaller = cv2.resize(photo, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    for pixels, truth in (
+        (photo, boxes),
+        (again(photo, 95), boxes),
+        (again(photo, 80), boxes),
+        (photo[:, ::-1], mirrored),
+        (again(photo[:, ::-1], 95), mirrored),
+        (again(smaller, 95), boxes * 0.8),
+    ):
+        yield np.ascontiguousarray(pixels[..., ::-1]), truth
+
+
+def again(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Encoded as JPEG once more."""
+    data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def look(group: int, image: np.ndarray, truth: np.ndarray, detector: BlazePoseDetector) -> Photo:
     candidates = detector.candidates(image)
-    truth = np.array(row["person_boxes_xyxy"], float).reshape(-1, 4)
     height, width = image.shape[:2]
     return Photo(
+        group=group,
         seen=evidence.features(candidates),
         boxes=np.array([one.box for one in candidates]).reshape(-1, 4),
         labels=label(candidates, truth),
@@ -79,10 +110,6 @@ def look(folder: Path, row: dict, detector: BlazePoseDetector) -> Photo:
         height=height,
         keep=wanted(truth, width, height),
     )
-
-
-def wanted(boxes: np.ndarray, width: int, height: int) -> bool:
-    return 1 <= len(boxes) <= 3 and coverage(boxes, width, height) >= 0.15
 
 
 def label(candidates: list[Candidate], truth: np.ndarray) -> np.ndarray:
@@ -130,17 +157,18 @@ def report(photos: list[Photo]) -> None:
 
 
 def unseen_scores(photos: list[Photo], rng: np.random.Generator) -> list[np.ndarray]:
-    """Scores of each photograph's candidates by a regression fitted without that photograph."""
+    """Scores of each view's candidates by a regression fitted without its photograph."""
     scores: list[np.ndarray] = [np.empty(0)] * len(photos)
-    order = rng.permutation(len(photos))
+    groups = np.array([photo.group for photo in photos])
+    order = rng.permutation(groups.max() + 1)
     for fold in range(FOLDS):
-        held = set(order[fold::FOLDS].tolist())
-        rest = [photo for i, photo in enumerate(photos) if i not in held]
+        held = np.isin(groups, order[fold::FOLDS])
+        rest = [photo for photo, out in zip(photos, held, strict=True) if not out]
         solution = fit(
             np.concatenate([photo.seen for photo in rest]),
             np.concatenate([photo.labels for photo in rest]),
         )
-        for i in held:
+        for i in np.flatnonzero(held):
             scores[i] = 1 / (1 + np.exp(-(photos[i].seen @ solution[:-1] + solution[-1])))
     return scores
 

@@ -22,7 +22,7 @@ from humanverse.stage import BaseStage, Resources, Stage
 
 Detector = Literal["blazepose", "yolox", "ultralytics"]
 
-MIN_SCORES: dict[str, float] = {"blazepose": 0.4, "yolox": 0.35, "ultralytics": 0.4}
+MIN_SCORES: dict[str, float] = {"blazepose": 0.65, "yolox": 0.35, "ultralytics": 0.4}
 """The score from which a box counts as a person, tuned for each detector on real photographs."""
 
 
