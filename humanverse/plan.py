@@ -186,8 +186,18 @@ def _tables(
         if holds_images(path):
             out.append(_images_table(path, scratch / f"at-hand-{number}.parquet"))
         else:
-            out.append(_url_table(db, path, name, settings, scratch / f"table-{number}.parquet"))
+            link = _linked(path, scratch, f"input-{number}")
+            out.append(_url_table(db, link, path, name, settings))
     return out
+
+
+def _linked(path: Path, scratch: Path, name: str) -> Path:
+    """A file under a plain name: quotes and wildcards in its own cannot reach the query."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    ending = "".join(s for s in suffixes if s in READERS or s == ".gz")
+    link = scratch / f"{name}{ending}"
+    link.symlink_to(path.resolve())
+    return link
 
 
 def _images_table(path: Path, target: Path) -> _Table:
@@ -199,20 +209,24 @@ def _images_table(path: Path, target: Path) -> _Table:
 
 
 def _url_table(
-    db: duckdb.DuckDBPyConnection, path: Path, name: str, settings: Plan, target: Path
+    db: duckdb.DuckDBPyConnection, link: Path, path: Path, name: str, settings: Plan
 ) -> _Table:
-    found = columns_of(db, path)
+    if not link.suffix:
+        raise UsageError(f"{path}: a table is one of {', '.join(READERS)}")
+    found = columns_of(db, link, path)
     source = recognise(path, found, SOURCES, settings.source)
     if source.withdrawn and not settings.allow_withdrawn:
         raise UsageError(f"{path}: {source.withdrawn}")
-    if path.suffix != ".parquet":
+    if link.suffix != ".parquet":
         # Only Parquet tells row numbers, so other tables take this detour, in their own order.
+        target = link.with_name(f"{link.name}.parquet")
         db.execute("SET preserve_insertion_order = true")
-        db.execute(f"COPY (SELECT * FROM {relation(path)}) TO '{target}' (FORMAT parquet)")
-        path = target
-    columns = {ours: f'"{theirs}"' for ours, theirs in source.find(found).items()}
+        db.execute(f"COPY (SELECT * FROM {relation(link)}) TO '{target}' (FORMAT parquet)")
+        link = target
+    quoted = {ours: theirs.replace('"', '""') for ours, theirs in source.find(found).items()}
+    columns = {ours: f'"{theirs}"' for ours, theirs in quoted.items()}
     columns["source"] = f"'{source.name}'"
-    return _Table(relation(path), name, columns, "file_row_number")
+    return _Table(relation(link), name, columns, "file_row_number")
 
 
 def _count(db: duckdb.DuckDBPyConnection, table: _Table) -> int:
@@ -285,10 +299,12 @@ def _cut(
     """Sort each partition, drop duplicates, and write it with one row group a unit."""
     number = len(generations)
     names = sorted({p.name for p in scratch.glob("scattered-*/partition=*")})
+    earlier = [store.local(f"plan/{part['file']}") for m in generations for part in m["parts"]]
+    known = [_linked(file, scratch, f"known-{n}") for n, file in enumerate(earlier)]
     parts, unplanned = [], 0
     for index, name in enumerate(names):
         files = ", ".join(f"'{p}'" for p in sorted(scratch.glob(f"scattered-*/{name}/*.parquet")))
-        table = _deduplicated(db, files, _known_sql(store, generations, name))
+        table = _deduplicated(db, files, _known_sql(known, name))
         planned = table.filter(pc.is_null(table["reason"])).drop_columns("reason")
         others = table.filter(pc.is_valid(table["reason"]))
         part = {"file": f"{number:02d}.{index:04d}.parquet", "rows": planned.num_rows}
@@ -314,15 +330,14 @@ def _deduplicated(db: duckdb.DuckDBPyConnection, files: str, known: str) -> pa.T
     """).to_arrow_table()
 
 
-def _known_sql(store: Store, generations: Sequence[dict[str, Any]], partition: str) -> str:
-    """SQL: whether a row's key stands in an earlier generation."""
+def _known_sql(known: Sequence[Path], partition: str) -> str:
+    """SQL: whether a row's key stands in a file of an earlier generation."""
     # Where one partition holds all, the engine gives it a name that is no prefix.
     match = re.fullmatch(r"partition=([0-9a-f]*)", partition)
     prefix = match[1] if match else ""
-    files = [store.local(f"plan/{part['file']}") for m in generations for part in m["parts"]]
-    if not files:
+    if not known:
         return "false"
-    listed = ", ".join(f"'{f}'" for f in files)
+    listed = ", ".join(f"'{file}'" for file in known)
     return f"key IN (SELECT key FROM read_parquet([{listed}]) WHERE starts_with(key, '{prefix}'))"
 
 

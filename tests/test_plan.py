@@ -199,6 +199,19 @@ def test_an_input_that_cannot_be_planned_says_why_and_leaves_no_trace(tmp_path, 
     assert not (tmp_path / "root").exists()
 
 
+def test_names_with_quotes_and_wildcards_are_only_names(tmp_path):
+    root = tmp_path / 'it\'s [a] "root" *'
+    for name in ("it's.parquet", "a*b[1].parquet", "plain; DROP TABLE x.parquet"):
+        table(tmp_path / name, [f"http://h/{name}/{n}" for n in range(3)])
+        assert make_plan(Store(root), [tmp_path / name], Plan())["rows"] == 3
+    columns = {"url": ["http://h/x"], 'te"xt': ["a"], "alt": ["it's"]}
+    pq.write_table(pa.table(columns), tmp_path / "odd.parquet")
+    make_plan(Store(root), [tmp_path / "odd.parquet"], Plan())
+    rows = planned(Store(root))
+    assert len(rows) == 10
+    assert {row["file"] for row in rows} >= {"it's.parquet", "a*b[1].parquet", "odd.parquet"}
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "source", "rows"),

@@ -64,17 +64,14 @@ TABLE = Source(
 
 
 def relation(path: Path) -> str:
-    """SQL that reads a table file; rows of Parquet carry `file_row_number`."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix not in READERS:
-        raise UsageError(f"{path}: a table is one of {', '.join(READERS)}")
-    return READERS[suffix].format(str(path).replace("'", "''"))
+    """SQL that reads a table file of a plain name; rows of Parquet carry `file_row_number`."""
+    return READERS[Path(path.name.removesuffix(".gz")).suffix].format(path)
 
 
-def columns_of(db: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    """Names of a table's columns."""
+def columns_of(db: duckdb.DuckDBPyConnection, link: Path, path: Path) -> list[str]:
+    """Names of the columns of a table that lies at `path`, reached by a plain name."""
     try:
-        rows = db.execute(f"DESCRIBE SELECT * FROM {relation(path)}").fetchall()
+        rows = db.execute(f"DESCRIBE SELECT * FROM {relation(link)}").fetchall()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path} cannot be read as a table: {reason}") from error
