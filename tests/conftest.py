@@ -5,26 +5,14 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
+from shared import HERE, pictures
 
-from humanverse.testing.photos import Photo
 from humanverse.testing.web import picture_web
 
 os.environ.setdefault("HUMANVERSE_OFFLINE", "1")
-HERE = Path(__file__).parent
-RECIPE = HERE / "recipes" / "doubles.py"
 # Before any worker starts, as it is when a recipe that imports its own stages is run by a user.
 sys.path[:0] = [str(HERE / "recipes"), str(HERE.parent / "examples")]
-
-
-def pictures(number, seed=0):
-    """Pictures of smooth noise: each with a hash of its own, quick to make."""
-    random = np.random.default_rng(seed)
-    for index in range(number):
-        coarse = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        fine = np.kron(coarse, np.ones((28 + index % 3, 30, 1), np.uint8))
-        yield Photo(f"picture-{index:03d}", f"caption {index} äöü", fine)
 
 
 @pytest.fixture(scope="session")

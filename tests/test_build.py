@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import HERE, RECIPE
+from shared import HERE, RAY_WARNS, RECIPE, everything, kept_urls, shards
 
 import humanverse
 from humanverse.errors import UsageError
@@ -22,18 +22,6 @@ from humanverse.run.build import Settings, build
 
 SHARP = 550.0
 USER_STAGE = HERE / "recipes" / "user_stage.py"
-
-
-def shards(root):
-    return {path.name: path.read_bytes() for path in sorted((root / "shards").iterdir())}
-
-
-def kept_urls(root):
-    return {row["url"] for row in humanverse.ledger(root).to_pylist() if row["status"] == "kept"}
-
-
-def everything(root):
-    return {p.relative_to(root): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +62,6 @@ def test_slice_by_slice_gives_the_same_shards_as_streaming(undisturbed, web, tmp
     build(recipe, [], tmp_path, slices=["annotate"], settings=settings)
     assert shards(tmp_path) == shards(undisturbed)
     assert verify(Store(tmp_path)) == []
-
-
-# Ray's own imports warn of what it deprecates in itself.
-RAY_WARNS = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning",
-    "ignore::FutureWarning",
-    "ignore::ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-    "ignore::UserWarning",
-)
 
 
 @RAY_WARNS

@@ -6,7 +6,7 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import RECIPE
+from shared import RECIPE
 
 import humanverse
 from humanverse.cli import main

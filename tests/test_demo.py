@@ -1,7 +1,7 @@
 """The demo's recipe with the lite models, on its web, small."""
 
 import pytest
-from test_build import RAY_WARNS, everything
+from shared import RAY_WARNS, everything
 
 import humanverse
 from humanverse.errors import WeightsMissing

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import RECIPE
+from shared import RECIPE
 
 from humanverse.errors import UsageError
 from humanverse.recipe import load_recipe

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import jsonschema
-from conftest import RECIPE
+from shared import RECIPE
 
 import humanverse
 from humanverse import schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from humanverse import schema
@@ -18,7 +19,7 @@ class Depth(BaseStage):
     """Writes a 16-bit map, its kind, and the scale and offset of its codes."""
 
     name: ClassVar[str] = "depth"
-    reads: ClassVar[tuple[str, ...]] = ("image",)
+    reads: ClassVar[tuple[str, ...]] = ("image", "person_boxes")
     writes: ClassVar[pa.Schema] = schema.writes(
         "depth_png", "depth_kind", "depth_scale", "depth_offset"
     )
@@ -38,7 +39,9 @@ class Depth(BaseStage):
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The depth of each picture."""
         assert self._model is not None
-        maps = self._model.estimate([decode_jpeg(jpeg.as_py()) for jpeg in batch["image"]])
+        images = [decode_jpeg(jpeg.as_py()) for jpeg in batch["image"]]
+        boxes = [np.asarray(b.as_py(), np.float32).reshape(-1, 4) for b in batch["person_boxes"]]
+        maps = self._model.estimate(images, boxes)
         rows = []
         for depth in maps:
             png, scale, offset = encode_depth(depth)

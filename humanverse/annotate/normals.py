@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from humanverse import schema
@@ -18,7 +19,7 @@ class Normals(BaseStage):
     """Writes a map of unit vectors: camera frame, +X right, +Y up, +Z towards the viewer."""
 
     name: ClassVar[str] = "normals"
-    reads: ClassVar[tuple[str, ...]] = ("image",)
+    reads: ClassVar[tuple[str, ...]] = ("image", "person_boxes")
     writes: ClassVar[pa.Schema] = schema.writes("normal_png")
     reasons: ClassVar[tuple[str, ...]] = ()
     resources: ClassVar[Resources] = Resources(cpus=1)
@@ -36,7 +37,9 @@ class Normals(BaseStage):
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The normals of each picture."""
         assert self._model is not None
-        maps = self._model.estimate([decode_jpeg(jpeg.as_py()) for jpeg in batch["image"]])
+        images = [decode_jpeg(jpeg.as_py()) for jpeg in batch["image"]]
+        boxes = [np.asarray(b.as_py(), np.float32).reshape(-1, 4) for b in batch["person_boxes"]]
+        maps = self._model.estimate(images, boxes)
         kind = self.writes.field("normal_png").type
         png = pa.array([encode_normals(normals) for normals in maps], kind)
         return pa.table([batch["key"], png], names=["key", "normal_png"])

@@ -59,14 +59,24 @@ class DepthEstimator(Protocol):
         """What the numbers mean."""
         ...
 
-    def estimate(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """One (H, W) map an image, in the unit that `kind` tells."""
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """One (H, W) map an image, in the unit that `kind` tells.
+
+        `boxes` are the people (n, 4) of each image, which an estimator may use or leave.
+        """
         ...
 
 
 class NormalEstimator(Protocol):
     """Estimates the surface normal of every pixel."""
 
-    def estimate(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """One (H, W, 3) map of unit vectors an image: +X right, +Y up, +Z towards the viewer."""
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """One (H, W, 3) map of unit vectors an image: +X right, +Y up, +Z towards the viewer.
+
+        `boxes` are the people (n, 4) of each image, which an estimator may use or leave.
+        """
         ...

@@ -1,7 +1,9 @@
 """Depth and normals without torch: one small network that ships with the package.
 
 It learned from rendered scenes alone (see `weights/lite_geometry.md`) and serves where no large
-estimator can run: demos, tests, machines without a GPU. What it says of real photographs is rough.
+estimator can run: demos, tests, machines without a GPU. What it says of real photographs is rough,
+and of people it says little: those whose boxes are known are put right by their masks (see
+`billboard`).
 """
 
 from __future__ import annotations
@@ -10,13 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from humanverse.models.base import DepthKind, Image
+from humanverse.models.billboard import round_off, stand_up
+
+if TYPE_CHECKING:
+    from humanverse.models.blaze.wholebody import BodyFinder
 
 WEIGHTS: Final = Path(__file__).parent / "weights" / "lite_geometry.onnx"
 SIDE: Final = 160
@@ -56,6 +62,14 @@ def _network(path: Path) -> _Network:
     return _Network(path)
 
 
+@lru_cache(maxsize=1)
+def _bodies() -> BodyFinder:
+    """Loaded with the first box: pictures without people need none of BlazePose."""
+    from humanverse.models.blaze.wholebody import BodyFinder
+
+    return BodyFinder()
+
+
 @dataclass(frozen=True, slots=True)
 class LiteGeometry:
     """Depth and normals of one image at a time, on one CPU thread."""
@@ -93,10 +107,20 @@ class LiteDepth:
     weights: Path = WEIGHTS
     kind: DepthKind = "disparity"
 
-    def estimate(self, images: Sequence[Image]) -> list[Array]:
-        """One (H, W) map an image; larger is nearer."""
-        geometry = LiteGeometry(self.weights)
-        return [geometry.infer(image)[0] for image in images]
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[Array]:
+        """One (H, W) map an image; larger is nearer, and the people of boxes (n, 4) stand up.
+
+        Raises:
+            WeightsMissing: there are boxes, and BlazePose's weights cannot be had.
+
+        """
+        return [self._of_image(*pair) for pair in zip(images, boxes, strict=True)]
+
+    def _of_image(self, image: Image, boxes: NDArray[np.float32]) -> Array:
+        disparity, _ = LiteGeometry(self.weights).infer(image)
+        return stand_up(disparity, _bodies().masks(image, boxes)) if len(boxes) else disparity
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +129,19 @@ class LiteNormals:
 
     weights: Path = WEIGHTS
 
-    def estimate(self, images: Sequence[Image]) -> list[Array]:
-        """One (H, W, 3) map of unit vectors an image: +X right, +Y up, +Z towards the viewer."""
-        geometry = LiteGeometry(self.weights)
-        return [geometry.infer(image)[1] for image in images]
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[Array]:
+        """One (H, W, 3) map of unit vectors an image: +X right, +Y up, +Z towards the viewer.
+
+        The people of boxes (n, 4) are round.
+
+        Raises:
+            WeightsMissing: there are boxes, and BlazePose's weights cannot be had.
+
+        """
+        return [self._of_image(*pair) for pair in zip(images, boxes, strict=True)]
+
+    def _of_image(self, image: Image, boxes: NDArray[np.float32]) -> Array:
+        _, normals = LiteGeometry(self.weights).infer(image)
+        return round_off(normals, _bodies().masks(image, boxes)) if len(boxes) else normals

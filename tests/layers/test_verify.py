@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import RECIPE
+from shared import RECIPE
 
 from humanverse.layers.store import Store
 from humanverse.layers.verify import sweep, verify

@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 
 from humanverse.models.base import DepthEstimator, NormalEstimator
+from humanverse.models.blaze.wholebody import BodyFinder
 from humanverse.models.lite import WEIGHTS, LiteDepth, LiteGeometry, LiteNormals
 from humanverse.testing import scenes
 
 HELD_OUT = 10_000_000
 """Seeds from here on were never trained on."""
+NOBODY = np.empty((0, 4), np.float32)
+
+
+def depth_of(image, boxes=NOBODY):
+    return LiteDepth().estimate([image], [boxes])[0]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def test_results_have_the_images_size_whatever_it_is(shape):
 
 @pytest.mark.parametrize("tone", [0, 255])
 def test_normals_are_unit_even_where_nothing_is_to_be_seen(tone):
-    normals = LiteNormals().estimate([np.full((50, 70, 3), tone, np.uint8)])[0]
+    normals = LiteNormals().estimate([np.full((50, 70, 3), tone, np.uint8)], [NOBODY])[0]
     np.testing.assert_allclose(np.linalg.norm(normals, axis=2), 1, atol=1e-4)
 
 
@@ -42,8 +48,8 @@ def test_the_same_image_gives_the_same_bytes_whatever_was_asked_between(unseen):
 
 def test_a_batch_gives_what_single_images_give(unseen):
     images = [scene.image for scene in unseen[:3]]
-    for batched, image in zip(LiteDepth().estimate(images), images, strict=True):
-        np.testing.assert_array_equal(batched, LiteDepth().estimate([image])[0])
+    for batched, image in zip(LiteDepth().estimate(images, [NOBODY] * 3), images, strict=True):
+        np.testing.assert_array_equal(batched, depth_of(image))
 
 
 def test_both_views_of_one_image_run_the_network_once(unseen, monkeypatch):
@@ -62,11 +68,11 @@ def test_both_views_of_one_image_run_the_network_once(unseen, monkeypatch):
     network._session = Counting()
     monkeypatch.setattr(lite, "_network", lambda _: network)
     image = unseen[0].image.copy()
-    LiteDepth().estimate([image])
-    LiteNormals().estimate([image])
+    depth_of(image)
+    LiteNormals().estimate([image], [NOBODY])
     assert len(runs) == 1
     image[:50] = 0
-    LiteNormals().estimate([image])
+    LiteNormals().estimate([image], [NOBODY])
     assert len(runs) == 2
 
 
@@ -74,7 +80,7 @@ def test_views_follow_the_protocols():
     depth: DepthEstimator = LiteDepth()
     normals: NormalEstimator = LiteNormals()
     assert depth.kind == "disparity"
-    assert depth.estimate([]) == normals.estimate([]) == []
+    assert depth.estimate([], []) == normals.estimate([], []) == []
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,7 @@ def test_unseen_people_are_nearer_than_the_rest_of_the_picture(unseen):
             continue
         if np.median(scene.depth[person]) > 0.8 * np.median(scene.depth[~person]):
             continue
-        disparity = LiteDepth().estimate([scene.image])[0]
+        disparity = depth_of(scene.image)
         asked += 1
         right += np.median(disparity[person]) > np.median(disparity[~person])
     assert asked >= 8
@@ -121,6 +127,40 @@ def test_the_weights_are_small():
     assert WEIGHTS.stat().st_size <= 4_000_000
     model = onnx.load(WEIGHTS)
     assert sum(np.prod(tensor.dims) for tensor in model.graph.initializer) <= 2_000_000
+
+
+def test_people_of_boxes_stand_up_and_are_round(astronaut, estimator):
+    """The woman is nearer than all around her, nearly level, and turns away at her shoulders."""
+    boxes = np.array([[20, 0, 440, 512]], np.float32)
+    (mask,) = BodyFinder().masks(astronaut, boxes)
+    alone, depth = depth_of(astronaut), depth_of(astronaut, boxes)
+    inside, outside = mask > 0.9, mask < 0.01
+    assert 0.2 < inside.mean() < 0.8
+    assert np.median(depth[inside]) > np.quantile(depth[outside], 0.9)
+    assert depth[inside].std() < 0.3 * alone[inside].std()
+    flat = LiteNormals().estimate([astronaut], [NOBODY])[0]
+    normals = LiteNormals().estimate([astronaut], [boxes])[0]
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=2), 1, atol=1e-4)
+    assert np.abs(normals - flat)[outside].max() < 0.05 < np.abs(normals - flat)[inside].mean()
+
+
+def test_masks_have_the_images_size_one_a_box(astronaut, estimator):
+    boxes = np.array([[20, 0, 440, 512], [500, 500, 510, 510]], np.float32)
+    masks = BodyFinder().masks(astronaut[:300], boxes)
+    assert [(mask.shape, mask.dtype) for mask in masks] == [((300, 512), np.float32)] * 2
+    assert all(mask.min() >= 0 and mask.max() <= 1 for mask in masks)
+    assert BodyFinder().masks(astronaut, NOBODY) == []
+
+
+def test_pictures_without_people_load_nothing_of_blazepose(unseen, monkeypatch):
+    from humanverse.models import lite
+
+    def never():
+        raise AssertionError
+
+    monkeypatch.setattr(lite, "_bodies", never)
+    assert np.isfinite(depth_of(unseen[0].image)).all()
+    LiteNormals().estimate([unseen[0].image], [NOBODY])
 
 
 def test_inference_needs_no_torch():

@@ -5,7 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from conftest import RECIPE
+from shared import RECIPE
 
 import humanverse
 from humanverse.errors import UsageError

@@ -1,0 +1,42 @@
+"""What tests of several folders share beside fixtures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import humanverse
+from humanverse.testing.photos import Photo
+
+HERE = Path(__file__).parent
+RECIPE = HERE / "recipes" / "doubles.py"
+
+# Ray's own imports warn of what it deprecates in itself.
+RAY_WARNS = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore::ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+    "ignore::UserWarning",
+)
+
+
+def pictures(number, seed=0):
+    """Pictures of smooth noise: each with a hash of its own, quick to make."""
+    random = np.random.default_rng(seed)
+    for index in range(number):
+        coarse = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        fine = np.kron(coarse, np.ones((28 + index % 3, 30, 1), np.uint8))
+        yield Photo(f"picture-{index:03d}", f"caption {index} äöü", fine)
+
+
+def shards(root):
+    return {path.name: path.read_bytes() for path in sorted((root / "shards").iterdir())}
+
+
+def kept_urls(root):
+    return {row["url"] for row in humanverse.ledger(root).to_pylist() if row["status"] == "kept"}
+
+
+def everything(root):
+    return {p.relative_to(root): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
