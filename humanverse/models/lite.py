@@ -62,12 +62,11 @@ def _network(path: Path) -> _Network:
     return _Network(path)
 
 
-@lru_cache(maxsize=1)
 def _bodies() -> BodyFinder:
     """Loaded with the first box: pictures without people need none of BlazePose."""
-    from humanverse.models.blaze.wholebody import BodyFinder
+    from humanverse.models.blaze.wholebody import body_finder
 
-    return BodyFinder()
+    return body_finder()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Ite
     stages = unopened(stages)
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
     context.target_max_block_size = None  # a block is never cut: it is a unit
     context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
     needed = {name for task in tasks for name in task.todo}
     pools = groups(stages)
     sizes = _pool_sizes(pools, ray.cluster_resources())
@@ -100,6 +100,7 @@ def _connected() -> Any:
     # Set before the import, which reads them: nothing is reported to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ImportError as error:

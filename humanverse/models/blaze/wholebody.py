@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Final
 
@@ -22,6 +25,8 @@ from humanverse.models.tflite import TfliteModel, Weights, stored
 SEEN: Final = 0.5
 """Flag of a body, a face or a hand from which on it counts as found."""
 
+REMEMBERED: Final = 64
+"""Images whose bodies are kept: a mask of 256 x 256 a person, so some megabytes in all."""
 LEAST: Final = 0.2
 """Score of the detector from which on its region is tried."""
 CLOSER: Final = 1.7
@@ -49,10 +54,12 @@ class BodyFinder:
 
     BlazePose (arXiv 2006.10204) wants a region that is centred on the hips and turned upright. Its
     own detector finds such regions, once an image, and each box takes the one that fits it. A box
-    that none fits is searched by itself, and only then taken as it is.
+    that none fits is searched by itself, and only then taken as it is. The bodies of the last
+    `REMEMBERED` images are kept: pose, depth and normals ask for the same ones in turn.
     """
 
     def __init__(self, weights: Weights = stored) -> None:
+        self._remembered: OrderedDict[bytes, list[Body]] = OrderedDict()
         self._detector = SsdDetector(ssd.POSE, TfliteModel(weights(ssd.POSE.weights)))
         self._body = BodyLandmarks(TfliteModel(weights(body.WEIGHTS)))
 
@@ -60,6 +67,14 @@ class BodyFinder:
         """One body a box (n, 4), the best guess where none is to be seen (see its flag)."""
         if not len(boxes):
             return []
+        key = hashlib.sha256(image.tobytes() + boxes.tobytes()).digest()
+        if key not in self._remembered:
+            self._remembered[key] = self._found(image, boxes)
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return self._remembered[key]
+
+    def _found(self, image: Image, boxes: NDArray[np.float32]) -> list[Body]:
         inside = _inside(boxes, image)
         found = self._detector.detect(image, Region.whole(image), LEAST)
         matches = fitting(found, inside)
@@ -98,6 +113,12 @@ class BodyFinder:
         yield Region.of_box(box, AS_IT_IS)
 
 
+@lru_cache(maxsize=1)
+def body_finder() -> BodyFinder:
+    """The one that all lite models of a process share, loaded when it is first asked for."""
+    return BodyFinder()
+
+
 class BlazePoseWholeBody:
     """Estimates 133 keypoints a person with the BlazePose family of networks, on one thread."""
 
@@ -105,7 +126,7 @@ class BlazePoseWholeBody:
         def load(name: str) -> TfliteModel:
             return TfliteModel(weights(name))
 
-        self._bodies = BodyFinder(weights)
+        self._bodies = body_finder() if weights is stored else BodyFinder(weights)
         self._face = FaceLandmarks(
             SsdDetector(ssd.FACE, load(ssd.FACE.weights)), load(face.WEIGHTS)
         )
