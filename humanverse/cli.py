@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from humanverse import terminal
 from humanverse.errors import HumanverseError, UsageError
 from humanverse.recipe import SLICES
+
+OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO})
+"""Errors of the machine, not of ours."""
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -24,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HumanverseError as error:
         print(f"humanverse: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
+        if error.errno not in OUTSIDE:
+            raise
+        print(f"humanverse: {error}; the same command goes on from here", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("humanverse: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -206,7 +215,7 @@ def _schemas(args: argparse.Namespace) -> int:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1 is wanted")
     return number

@@ -8,11 +8,12 @@ too, with their reason. More tables later make another generation, less what is 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 from humanverse import schema
 from humanverse.errors import DataError, UsageError
 from humanverse.keys import key_of, normalised_url
-from humanverse.layers.store import Store
+from humanverse.layers.store import Store, write_parquet
 from humanverse.sources import SOURCES
 from humanverse.sources.images import AT_HAND, holds_images
 from humanverse.sources.images import tables as images_at_hand
@@ -75,29 +76,45 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
     """
     generations = manifests(store)
     known = {name for manifest in generations for name in manifest["inputs"]}
-    fresh = {name: path for name, path in _identified(inputs).items() if name not in known}
+    found = _identified(inputs)
+    _refuse_own_root(store, found.values())
+    bounds = dataclasses.asdict(settings)
+    for manifest in generations:
+        again = found.keys() & set(manifest["inputs"])
+        if again and manifest.get("settings", bounds) != bounds:
+            raise UsageError(
+                f"{min(again).rpartition('@')[0]} was planned with other plan settings: "
+                "use those, or another --out"
+            )
+    fresh = {name: path for name, path in found.items() if name not in known}
     if not fresh:
         return None
     with tempfile.TemporaryDirectory(prefix="humanverse-plan-") as folder:
         scratch = Path(folder)
         with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": folder}) as db:
-            tables = _tables(db, fresh, settings, scratch)
-            total = sum(_count(db, table) for table in tables)
-            if total == 0:
-                raise UsageError(f"{', '.join(map(str, inputs))}: no rows to plan")
-            digits = next((digits for rows, digits in PARTITIONS if total <= rows), 3)
-            for number, table in enumerate(tables):
-                _scatter(db, table, settings, digits, scratch / f"scattered-{number}")
+            try:
+                tables = _tables(db, fresh, settings, scratch)
+                total = sum(_count(db, table) for table in tables)
+                if total == 0:
+                    raise UsageError(f"{', '.join(map(str, inputs))}: no rows to plan")
+                digits = next((digits for rows, digits in PARTITIONS if total <= rows), 3)
+                for number, table in enumerate(tables):
+                    _scatter(db, table, settings, digits, scratch / f"scattered-{number}")
+            except duckdb.Error as error:
+                reason = str(error).splitlines()[0]
+                raise UsageError(f"{', '.join(fresh)} cannot be read: {reason}") from error
             store.prepare()  # only now is it known that there is something to write
             manifest = _cut(db, store, scratch, settings, generations)
     manifest |= {"schema": "humanverse.plan.v1", "inputs": sorted(fresh), "rows": total}
+    manifest["settings"] = bounds
     planned = sum(part["rows"] for part in manifest["parts"])
     if planned + manifest["unplanned"] != total:
         raise DataError(
             f"the plan accounts for {planned} + {manifest['unplanned']} of {total} rows"
         )
     text = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    if not store.create(f"plan/{len(generations):02d}.json", text):
+    name = f"plan/{len(generations):02d}.json"
+    if not store.create(name, text) and store.read(name) != text:
         raise DataError("another plan was made meanwhile: run the command again")
     return manifest
 
@@ -148,8 +165,16 @@ def _identified(inputs: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
+def _refuse_own_root(store: Store, paths: Iterable[Path]) -> None:
+    """A root inside an input folder would be read as input by the next run."""
+    root = store.root.resolve()
+    for path in paths:
+        if path.is_dir() and root.is_relative_to(path.resolve()):
+            raise UsageError(f"{store.root} lies in the input {path}: choose an --out elsewhere")
+
+
 def _is_table(path: Path) -> bool:
-    suffix = Path(path.name.removesuffix(".gz")).suffix
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     return suffix in READERS and suffix != ".json" and not path.with_suffix(".tar").exists()
 
 
@@ -241,7 +266,10 @@ def _scatter(
     typed = []
     for column, kind in _SQL_TYPES.items():
         if column in table.columns:
-            typed.append(f"TRY_CAST({table.columns[column]} AS {kind}) AS {column}")
+            cast = f"TRY_CAST({table.columns[column]} AS {kind})"
+            # Where a table has gaps, pandas writes NaN, which compares as greater than anything.
+            cast = f"nullif({cast}, 'nan'::FLOAT)" if kind == "FLOAT" else cast
+            typed.append(f"{cast} AS {column}")
         else:
             typed.append(f"CAST(NULL AS {kind}) AS {column}")
     name = table.name.replace("'", "''")
@@ -307,14 +335,28 @@ def _cut(
         table = _deduplicated(db, files, _known_sql(known, name))
         planned = table.filter(pc.is_null(table["reason"])).drop_columns("reason")
         others = table.filter(pc.is_valid(table["reason"]))
-        part = {"file": f"{number:02d}.{index:04d}.parquet", "rows": planned.num_rows}
-        part["unplanned"] = f"{number:02d}.{index:04d}.unplanned.parquet"
-        planned, others = planned.cast(PLANNED), others.cast(UNPLANNED)
-        store.replace_table(f"plan/{part['file']}", planned, row_group_size=settings.unit_rows)
-        store.replace_table(f"plan/{part['unplanned']}", others)
-        parts.append(part)
+        base = f"{number:02d}.{index:04d}"
+        file, sha256 = _put(store, base, planned.cast(PLANNED), settings.unit_rows)
+        other, other_sha256 = _put(store, f"{base}.unplanned", others.cast(UNPLANNED))
+        part = {"file": file, "rows": planned.num_rows, "sha256": sha256}
+        parts.append(part | {"unplanned": other, "unplanned_sha256": other_sha256})
         unplanned += others.num_rows
     return {"parts": parts, "unplanned": unplanned, "unit_rows": settings.unit_rows}
+
+
+def _put(
+    store: Store, base: str, table: pa.Table, row_group_size: int | None = None
+) -> tuple[str, str]:
+    """Write a file of the plan under a name of its content: name and sha256.
+
+    Two plans that are made at once cannot write over each other's rows.
+    """
+    with store.attempt("plan") as attempt:
+        write_parquet(attempt.file, table, row_group_size)
+        digest = attempt.sha256()
+        name = f"{base}.{digest[:12]}.parquet"
+        attempt.publish(name)
+    return name, digest
 
 
 def _deduplicated(db: duckdb.DuckDBPyConnection, files: str, known: str) -> pa.Table:

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import importlib.metadata
 import json
+import math
 import runpy
 import sys
 import types
@@ -86,7 +87,9 @@ class Recipe:
             raise UsageError(f"--set {assignment}: write it as section.field=value")
         sections = self.sections()
         section = _find(section_name, sections, f"--set {path}: no section {section_name!r}")
-        hints = typing.get_type_hints(type(section))
+        # The names of a recipe's own module are gone once it was run, but its functions know them.
+        names = getattr(vars(type(section)).get("__call__"), "__globals__", {})
+        hints = typing.get_type_hints(type(section), localns=names)
         known = {f.name: hints[f.name] for f in dataclasses.fields(section) if f.init}
         kind = _find(field_name, known, f"--set {path}: {section_name} has no field {field_name!r}")
         changed = _replace(section, field_name, _parse(text, kind, path))
@@ -211,6 +214,9 @@ def _parse(text: str, kind: Any, path: str) -> Any:
             raise UsageError(f"--set {path}={text}: true or false is wanted")
         return text.lower() in ("true", "1")
     try:
-        return kind(text)
+        value = kind(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        return value
     except ValueError:
         raise UsageError(f"--set {path}={text}: {kind.__name__} is wanted") from None

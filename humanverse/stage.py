@@ -18,7 +18,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import pyarrow as pa
 
 from humanverse.errors import UsageError
-from humanverse.schema import REASONS, Reason
+from humanverse.schema import MEMBERS, OUTCOME, REASONS, Reason
+
+RESERVED = frozenset({"key", "shard", "schema", "people", *OUTCOME})
+"""Names that rows and samples use for themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,9 @@ class BaseStage:
     version: ClassVar[int] = 1
     """Raise it when the same settings give other results."""
 
+    def check(self) -> None:
+        """Raise a `UsageError` if it could not be opened; asked before anything is written."""
+
     def open(self) -> None:
         """Nothing to load."""
 
@@ -142,6 +148,13 @@ def check_chain(stages: Sequence[Stage], given: Iterable[str]) -> None:
             raise UsageError(
                 f"stage {stage.name} writes {', '.join(doubled)}, which an earlier stage writes"
             )
+        if reserved := [name for name in stage.writes.names if name in RESERVED]:
+            raise UsageError(f"stage {stage.name} writes {', '.join(reserved)}: that name is taken")
+        if odd := [f.name for f in stage.writes if f.name not in MEMBERS and not _is_plain(f.type)]:
+            raise UsageError(
+                f"stage {stage.name} writes {', '.join(odd)} of a type that a sample's JSON cannot "
+                "hold: use numbers, text, booleans, or lists and structs of them"
+            )
         if not isinstance(stage.reasons, Mapping) and (
             unknown := set(stage.reasons) - REASONS.keys()
         ):
@@ -150,6 +163,17 @@ def check_chain(stages: Sequence[Stage], given: Iterable[str]) -> None:
                 "declare them as a mapping from name to explanation"
             )
         have |= set(stage.writes.names)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether values of a type can stand in JSON."""
+    if pa.types.is_struct(kind):
+        return all(_is_plain(field.type) for field in kind)
+    if hasattr(kind, "value_type"):
+        return _is_plain(kind.value_type)
+    of = pa.types
+    tests = (of.is_integer, of.is_floating, of.is_boolean, of.is_string, of.is_large_string)
+    return any(test(kind) for test in tests)
 
 
 def upstream_of(stages: Sequence[Stage], index: int) -> tuple[str, ...]:

@@ -41,7 +41,6 @@ class Progress(Watcher):
     def __init__(self) -> None:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
-        self._rows = 0
         self._started = time.monotonic()
 
     def says(self, message: str) -> None:
@@ -53,7 +52,7 @@ class Progress(Watcher):
 
     def starts(self, units: int, rows: int) -> None:
         """Show a bar over the rows."""
-        self._rows, self._started = rows, time.monotonic()
+        self._started = time.monotonic()
         if not _errors.is_terminal:
             _json(event="start", units=units, rows=rows)
             return
@@ -71,15 +70,17 @@ class Progress(Watcher):
 
     def commits(self, commit: Commit) -> None:
         """Move the bar by a unit."""
-        self._rows -= commit.rows
         if self._bars is not None and self._task is not None:
             self._bars.advance(self._task, commit.rows)
-            if self._rows <= 0:
-                self._bars.stop()
             return
         reasons = {name: layer.reasons for name, layer in commit.layers.items() if layer.reasons}
         seconds = round(time.monotonic() - self._started, 1)
         _json(event="commit", unit=commit.unit, rows=commit.rows, reasons=reasons, seconds=seconds)
+
+    def ends(self) -> None:
+        """Take the bar away and give the cursor back."""
+        if self._bars is not None:
+            self._bars.stop()
 
 
 def funnel(counts: Funnel) -> None:

@@ -1,6 +1,8 @@
 """One build is like another: by slices or streamed, on either runner, in one go or in many."""
 
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,3 +227,52 @@ def test_images_at_hand_go_the_same_way(undisturbed, web, tmp_path):
     assert ledger.num_rows == outcome.funnel.rows == len(list(folder.iterdir()))
     assert ledger["reason"].to_pylist().count("not_image") == 1
     assert verify(Store(tmp_path / "root")) == []
+
+
+@pytest.mark.parametrize("change", ["people.min_area=0.05", "people.min_score=0.7"])
+def test_labels_of_other_settings_are_not_packed_with_a_new_filter(
+    undisturbed, web, tmp_path, change
+):
+    root = tmp_path / "root"
+    shutil.copytree(undisturbed, root)
+    other, settings = load_recipe(RECIPE, [change]), Settings("local", redo=True)
+    outcome = build(other, [], root, slices=["filter"], settings=settings)
+    assert (outcome.funnel.kept, outcome.shards) == (0, [])
+    assert outcome.funnel.pending > 0
+    assert set(humanverse.ledger(root)["status"].to_pylist()) <= {"pending", "rejected"}
+    build(other, [], root, slices=["annotate"], settings=settings)
+    assert verify(Store(root)) == []
+
+
+def test_one_bad_address_or_picture_does_not_end_a_run(tmp_path, web):
+    urls = [*pq.read_table(web.table)["url"].to_pylist()[:3], "http://a:99999/x.jpg"]
+    pq.write_table(pa.table({"url": urls}), tmp_path / "t.parquet")
+    build(RECIPE, tmp_path / "t.parquet", tmp_path / "root", settings=Settings("local"))
+    assert "bad_address" in humanverse.ledger(tmp_path / "root")["reason"].to_pylist()
+
+
+def test_a_table_without_any_usable_row_is_planned_and_done(tmp_path):
+    pq.write_table(pa.table({"url": [1, 2]}), tmp_path / "t.parquet")
+    outcome = build(RECIPE, [tmp_path / "t.parquet"], tmp_path / "root")
+    assert (outcome.funnel.rows, outcome.left) == (2, 0)
+    assert verify(Store(tmp_path / "root")) == []
+
+
+def test_a_shard_that_is_gone_is_packed_again(undisturbed, web, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(undisturbed, root)
+    (root / "shards" / "00000.tar").unlink()
+    (root / "shards" / "00001.parquet").unlink()
+    build(RECIPE, [web.table], root, settings=Settings("local"))
+    assert shards(root) == shards(undisturbed)
+
+
+def test_a_dataset_travels_to_spawned_workers(undisturbed, monkeypatch, tmp_path):
+    monkeypatch.chdir(undisturbed.parent)
+    with humanverse.open(undisturbed.name, columns=["caption"]) as ds:
+        first = ds[0]
+        monkeypatch.chdir(tmp_path)
+        with pickle.loads(pickle.dumps(ds)) as copy:
+            assert copy[0] == first
+        with pytest.raises(TypeError):
+            ds[0:2]

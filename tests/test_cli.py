@@ -76,6 +76,14 @@ def no_url(path):
     pq.write_table(pa.table({"address": ["http://h/x"]}), path)
 
 
+def bad_port(path):
+    pq.write_table(pa.table({"url": ["http://a:99999/x"]}), path)
+
+
+YOLOX = ["--set", "people.detector=yolox", "--set", f"people.weights={RECIPE}"]
+"""A file that is no ONNX."""
+
+
 @pytest.mark.parametrize(
     ("arguments", "make", "message"),
     [
@@ -94,6 +102,18 @@ def no_url(path):
             "no field",
         ),
         (["build", RECIPE, "--input", "TABLE", "--out", "s3://bucket/x"], empty, "local folder"),
+        (["build", RECIPE, "--input", "TABLE", "--out", "TABLE"], bad_port, "cannot write to"),
+        (["build", RECIPE, "--input", "TABLE", "--out", "TABLE/x"], bad_port, "cannot write to"),
+        (
+            ["build", RECIPE, "--input", "TABLE", "--out", "ROOT", "--set", "people.min_area=nan"],
+            bad_port,
+            "float is wanted",
+        ),
+        (
+            ["build", "demo", "--input", "TABLE", "--out", "ROOT", *YOLOX],
+            bad_port,
+            "cannot be read as ONNX",
+        ),
         (["collect", RECIPE, "--out", "ROOT"], nothing, "holds no plan"),
         (["pack", RECIPE, "--out", "ROOT"], nothing, "holds no plan"),
         (["status", "ROOT"], nothing, "holds no dataset"),
@@ -108,6 +128,7 @@ def test_a_wrong_call_gives_one_clear_line_exits_with_2_and_touches_nothing(
 ):
     make(tmp_path / "t.parquet")
     places = {"TABLE": tmp_path / "t.parquet", "ROOT": tmp_path / "root"}
+    places["TABLE/x"] = tmp_path / "t.parquet" / "x"
     assert run(*(places.get(a, a) for a in arguments)) == 2
     err = capsys.readouterr().err.splitlines()
     assert message in err[-1]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanverse import plan
-from humanverse.errors import UsageError
+from humanverse.errors import DataError, UsageError
 from humanverse.keys import url_key
 from humanverse.layers.store import Store
 from humanverse.plan import Plan, make_plan
@@ -225,3 +225,54 @@ def test_real_rows_are_planned(tmp_path, real, name, source, rows):
     store = Store(tmp_path)
     assert make_plan(store, [real / "metadata" / f"{name}.parquet"], Plan())["rows"] == rows
     assert {row["source"] for row in planned(store)} == {source}
+
+
+def test_two_plans_made_at_once_do_not_write_over_each_other(tmp_path, monkeypatch):
+    store = Store(tmp_path / "root")
+    first = table(tmp_path / "a.parquet", ["http://a/x", "http://a/y"])
+    second = table(tmp_path / "b.parquet", ["http://b/x", "http://b/y"])
+    cut = plan._cut
+
+    def slow(*arguments):
+        monkeypatch.setattr(plan, "_cut", cut)
+        make_plan(store, [second], Plan())
+        return cut(*arguments)
+
+    monkeypatch.setattr(plan, "_cut", slow)
+    with pytest.raises(DataError, match="another plan"):
+        make_plan(store, [first], Plan())
+    assert {row["file"] for row in planned(store)} == {"b.parquet"}
+    make_plan(store, [first], Plan())
+    assert len(planned(store)) == 4
+
+
+def test_what_a_table_does_not_say_bars_nothing_nan_neither(tmp_path):
+    nan = pa.array([float("nan")], pa.float32())
+    path = table(tmp_path / "t.parquet", ["http://a/x"], punsafe=nan, pwatermark=nan)
+    make_plan(Store(tmp_path / "root"), [path], Plan(max_pwatermark=0.5))
+    assert planned(Store(tmp_path / "root"))[0]["punsafe"] is None
+
+
+def test_other_bounds_for_a_planned_input_are_refused(tmp_path):
+    store, path = Store(tmp_path / "root"), table(tmp_path / "t.parquet", ["http://a/x"])
+    make_plan(store, [path], Plan())
+    with pytest.raises(UsageError, match="other plan settings"):
+        make_plan(store, [path], Plan(min_side=300))
+
+
+def test_a_root_inside_its_input_is_refused(tmp_path):
+    (tmp_path / "p.jpg").write_bytes(b"picture")
+    with pytest.raises(UsageError, match="lies in the input"):
+        make_plan(Store(tmp_path / "root"), [tmp_path], Plan())
+
+
+def test_captions_of_a_csv_stay_text_and_odd_numbers_late_in_it_do_no_harm(tmp_path):
+    lines = [f"http://a/{n},007,{n}" for n in range(30_000)]
+    text = "\n".join(["url,caption,width", *lines, "http://a/last,8,wide"])
+    (tmp_path / "t.csv").write_text(text)
+    store = Store(tmp_path / "root")
+    make_plan(store, [tmp_path / "t.csv"], Plan())
+    rows = {row["row"]: row for row in planned(store)}
+    assert rows[0]["caption"] == "007"
+    assert rows[5]["width_hint"] == 5
+    assert rows[30_000]["width_hint"] is None

@@ -70,3 +70,15 @@ def test_upstream_are_the_writers_of_what_is_read_and_all_who_reject():
     names = [stage.name for stage in stages]
     assert upstream_of(stages, names.index("brightness")) == ("collect", "people")
     assert upstream_of(stages, names.index("labels")) == ("collect", "detect", "people")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [({"stage": pa.string()}, "name is taken"), ({"mask": pa.binary()}, "JSON cannot hold")],
+)
+def test_columns_that_a_sample_cannot_hold_are_refused_before_the_run(written, message):
+    class Odd(BaseStage):
+        name, reads, writes = "odd", (), pa.schema(written)
+
+    with pytest.raises(UsageError, match=message):
+        check_chain([Odd()], [])

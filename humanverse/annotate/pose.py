@@ -28,6 +28,12 @@ class Pose(BaseStage):
     model: Literal["blazepose"] = "blazepose"
     _model: PoseEstimator | None = field(default=None, init=False, repr=False, compare=False)
 
+    def check(self) -> None:
+        """Refuse to start without weights."""
+        from humanverse.models.blaze.wholebody import BlazePoseWholeBody
+
+        BlazePoseWholeBody()
+
     def open(self) -> None:
         """Load the model."""
         from humanverse.models.blaze.wholebody import BlazePoseWholeBody

@@ -76,7 +76,10 @@ class Fetcher:
 
     async def fetch(self, url: str) -> Fetched:
         """The bytes behind a URL. The deadline starts when it is its turn, at its host too."""
-        host = URL(url).raw_host or ""
+        try:
+            host = URL(url).raw_host or ""
+        except ValueError:  # such as a port beyond 65535
+            return Fetched(None, "bad_address")
         async with self._hosts.setdefault(host, asyncio.Semaphore(self._per_host)), self._slots:
             last = Fetched(None, "timeout")
             try:
@@ -167,4 +170,4 @@ def _reason_of(error: Exception) -> str:
 
 def _retry_after(value: str | None) -> float | None:
     """Seconds to wait. A date is not read here; the usual back-off serves."""
-    return float(value) if value and value.strip().isdigit() else None
+    return float(value) if value and value.strip().isdecimal() else None

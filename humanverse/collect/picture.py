@@ -7,6 +7,7 @@ files. JPEG is decoded at a reduced size where the wanted size allows.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,13 @@ ROTATING = frozenset({5, 6, 7, 8})
 
 Image.init()  # loads all readers; `FORMATS` then says which may be used
 Image.MAX_IMAGE_PIXELS = None  # the header is judged here, before any pixel, against the recipe
+
+
+MALFORMED = (
+    *(OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError),
+    *(AttributeError, RuntimeError, MemoryError, struct.error, cv2.error),
+)
+"""What readers are seen to raise on malformed files: AVIF's alone a RuntimeError."""
 
 
 class BadPicture(Exception):
@@ -64,8 +72,7 @@ def normalise(
                 return _normalise(opened, max_side, min_side, max_pixels, quality)
     except UnidentifiedImageError:
         raise BadPicture("not_image") from None
-    except (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError) as error:
-        # What Pillow's readers raise on malformed files.
+    except MALFORMED as error:
         raise BadPicture("broken_image") from error
 
 
@@ -99,7 +106,7 @@ def _normalise(
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(0x0112, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError):
+    except MALFORMED:
         return 1  # metadata that cannot be read says nothing
 
 

@@ -118,7 +118,7 @@ class Collect(BaseStage):
     def _at_hand(self, location: str) -> dict[str, Any]:
         try:
             data = images.read(location)
-        except OSError:
+        except (OSError, ValueError, LookupError):  # gone, or no longer what was planned
             return {"reason": "not_at_hand"}
         return self._picture(Fetched(data, None))
 

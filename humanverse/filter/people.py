@@ -40,6 +40,10 @@ class DetectPeople(BaseStage):
     weights: Path | None = None
     _model: PersonDetector | None = field(default=None, init=False, repr=False, compare=False)
 
+    def check(self) -> None:
+        """Refuse a file of weights that is none."""
+        make_detector(self.detector, self.weights)
+
     def open(self) -> None:
         """Load the detector."""
         self._model = make_detector(self.detector, self.weights)

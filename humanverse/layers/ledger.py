@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,11 @@ def stage_names(store: Store) -> list[str]:
     return [stage["name"] for stage in recipe_of(store)["stages"]]
 
 
+def stage_marks(store: Store) -> dict[str, str]:
+    """The fingerprint of each stage of the root's recipe: a layer with another one is stale."""
+    return {stage["name"]: stage["fingerprint"] for stage in recipe_of(store)["stages"]}
+
+
 def recipe_of(store: Store) -> dict[str, Any]:
     """The resolved recipe that a root was made with.
 
@@ -62,7 +67,7 @@ def ledger(store: Store) -> pa.Table:
     Raises:
         DataError: rows are missing or doubled.
     """
-    stages, commits = stage_names(store), Commits.read(store)
+    stages, commits = stage_marks(store), Commits.read(store)
     reasons = all_reasons(store)
     tables = [_unit_rows(store, unit, stages, commits, reasons) for unit in plan.units(store)]
     for generation, table in plan.read_unplanned(store):
@@ -76,7 +81,7 @@ def ledger(store: Store) -> pa.Table:
 
 def funnel(store: Store) -> Funnel:
     """Counts from the plan and the commits, without reading any layer."""
-    stages, commits = stage_names(store), Commits.read(store)
+    stages, commits = stage_marks(store), Commits.read(store)
     units = plan.units(store)
     reasons = {name: Counter[str]() for name in ["plan", *stages]}
     kept = pending = committed = 0
@@ -85,8 +90,8 @@ def funnel(store: Store) -> Funnel:
     for unit in units:
         layers = commits.layers(unit.name)
         left = unit.rows
-        for name in stages:
-            if name not in layers:
+        for name, mark in stages.items():
+            if name not in layers or layers[name].fingerprint != mark:
                 pending += left
                 break
             reasons[name].update(layers[name].reasons)
@@ -107,7 +112,7 @@ def all_reasons(store: Store) -> dict[str, schema.Reason]:
 def _unit_rows(
     store: Store,
     unit: plan.Unit,
-    stages: Iterable[str],
+    stages: Mapping[str, str],
     commits: Commits,
     reasons: dict[str, schema.Reason],
 ) -> pa.Table:
@@ -115,8 +120,8 @@ def _unit_rows(
     layers = commits.layers(unit.name)
     reason = stage = pa.nulls(unit.rows, pa.string())
     complete = True
-    for name in stages:
-        if name not in layers:
+    for name, mark in stages.items():
+        if name not in layers or layers[name].fingerprint != mark:
             complete = False
             break
         fields = read_layer(store, layers[name])

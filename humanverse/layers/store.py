@@ -52,7 +52,7 @@ class Store:
         try:
             with os.scandir(self.root / folder) as entries:
                 return [e.name for e in entries if not e.name.startswith(".")]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def open(self, name: str) -> BinaryIO:

@@ -14,17 +14,23 @@ from humanverse import plan
 from humanverse.errors import DataError
 from humanverse.layers.commit import FOLDER as COMMITS
 from humanverse.layers.commit import Commits, File, Layer
-from humanverse.layers.ledger import funnel, ledger, stage_names
+from humanverse.layers.ledger import RECIPE, funnel, ledger, stage_names
 from humanverse.layers.store import Store
 from humanverse.pack.shards import DATASET, INDEX, Shard, place_columns, read_shards
 
-UNREADABLE = (OSError, pa.ArrowException, tarfile.TarError, DataError, ValueError, KeyError)
+UNREADABLE = (
+    *(OSError, pa.ArrowException, tarfile.TarError, DataError),
+    *(ValueError, LookupError, TypeError, AttributeError),
+)
 """What reading a damaged file raises."""
 
 
 def verify(store: Store) -> list[str]:
     """Findings, one line each, naming unit or shard; empty if all is well."""
-    stage_names(store)
+    try:
+        stage_names(store)
+    except UNREADABLE as error:
+        return [f"{RECIPE} cannot be read: {error}"]
     return [*_plan(store), *_layers(store), *_shards(store)]
 
 
@@ -45,6 +51,13 @@ def sweep(store: Store) -> list[str]:
 
 def _plan(store: Store) -> Iterator[str]:
     try:
+        numbers = sorted(n for n in store.names("plan") if n.endswith(".json"))
+        if not numbers or numbers != [f"{n:02d}.json" for n in range(len(numbers))]:
+            yield f"plan: generations {', '.join(numbers) or 'none'}: one is missing"
+        for manifest in plan.manifests(store):
+            for part in manifest["parts"]:
+                yield from _plan_file(store, part["file"], part.get("sha256"))
+                yield from _plan_file(store, part["unplanned"], part.get("unplanned_sha256"))
         for unit in plan.units(store):
             keys = plan.read_unit(store, unit)["key"].to_pylist()
             if len(keys) != unit.rows or keys != sorted(set(keys)):
@@ -57,6 +70,13 @@ def _plan(store: Store) -> Iterator[str]:
             yield "ledger: a row has no status"
     except UNREADABLE as error:
         yield f"plan or ledger: {error}"
+
+
+def _plan_file(store: Store, name: str, sha256: str | None) -> Iterator[str]:
+    if not store.exists(f"plan/{name}"):
+        yield f"plan/{name} is missing"
+    elif sha256 is not None and store.sha256(f"plan/{name}") != sha256:
+        yield f"plan/{name} has another sha256 than its manifest says"
 
 
 def _layers(store: Store) -> Iterator[str]:
@@ -74,9 +94,15 @@ def _layers(store: Store) -> Iterator[str]:
         for name, layer in commits.layers(unit.name).items():
             label = f"unit {unit.name}, layer {name}"
             yield from (f"{label}: {finding}" for finding in _files_and_rows(store, layer, keys))
+    planned = {unit.name for unit in units}
+    yield from (f"commits: unit {u} is not planned" for u in commits.by_unit if u not in planned)
     receipts = [n for n in store.names(COMMITS) if n.endswith(".json")]
     if len(receipts) != len(commits):
         yield f"commits: {len(commits)} are known, {len(receipts)} receipts are there"
+    known = {f"{c.unit}.g{c.number}.json": c for cs in commits.by_unit.values() for c in cs}
+    for name in sorted(receipts):
+        if name not in known or known[name].to_json() != store.read(f"{COMMITS}/{name}"):
+            yield f"{COMMITS}/{name} is not the receipt that was rolled up"
 
 
 def _files_and_rows(store: Store, layer: Layer, keys: pa.ChunkedArray) -> list[str]:
@@ -119,6 +145,8 @@ def _shards(store: Store) -> Iterator[str]:
             yield from (f"shard {shard.number:05d}: {finding}" for finding in _shard(store, shard))
         if store.exists(DATASET):
             yield from _index(store, shards)
+        elif store.exists(INDEX):
+            yield f"{DATASET} is missing"
     except UNREADABLE as error:
         yield f"shards: {error}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ class Dataset:
     """
 
     def __init__(self, root: Path, table: pa.Table, columns: Sequence[str]) -> None:
-        self.root = root
+        self.root = root.absolute()
         self.table = table
         self.columns = tuple(columns)
         self._keys: dict[str, int] | None = None
@@ -54,6 +55,7 @@ class Dataset:
         if isinstance(which, str):
             number = self._number(which)
         else:
+            which = operator.index(which)
             number = which + len(self) if which < 0 else which
             if not 0 <= number < len(self):
                 raise IndexError(f"sample {which} of {len(self)}")
@@ -75,6 +77,10 @@ class Dataset:
                 if pid == os.getpid():
                     os.close(handle)
             self._handles.clear()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For workers that are spawned: they open files of their own."""
+        return Dataset, (self.root, self.table, self.columns)
 
     def __enter__(self) -> Dataset:
         return self

@@ -39,9 +39,13 @@ class YoloxDetector:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions have no base of their own
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"{path} cannot be read as ONNX: {reason}") from error
         entry = self._session.get_inputs()[0]
         shape = entry.shape
         if len(shape) != 4 or not all(isinstance(side, int) and side > 0 for side in shape[2:]):
@@ -49,6 +53,11 @@ class YoloxDetector:
         self._input: str = entry.name
         self._size: tuple[int, int] = (shape[2], shape[3])
         self._grid = grid(self._size)
+        outputs = [output.shape for output in self._session.get_outputs()]
+        if len(outputs) != 1 or len(outputs[0]) != 3 or outputs[0][1] != len(self._grid):
+            raise UsageError(
+                f"{path} is no YOLOX export: it gives {outputs}, not [1, {len(self._grid)}, 85]"
+            )
         self._least = least
         self._overlap = overlap
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -53,20 +53,25 @@ class Shard:
         return f"{FOLDER}/{self.number:05d}.parquet"
 
 
-def pack(store: Store, stages: Sequence[str], units_per_shard: int) -> list[Shard]:
+def pack(store: Store, marks: Mapping[str, str], units_per_shard: int) -> list[Shard]:
     """Pack every complete unit; shards that are up to date stay as they are.
 
     Args:
         store: the root.
-        stages: names of the recipe's stages; a unit is complete when it has a layer of each.
+        marks: the recipe's stages with their fingerprints; a unit is complete when it has a layer
+            of each. Layers of other settings do not belong together and are not packed.
         units_per_shard: units of one shard, a fixed range of their numbers.
     """
-    commits = Commits.read(store)
-    before = {shard.number: shard for shard in read_shards(store)}
+    commits, stages = Commits.read(store), list(marks)
+    before = {
+        shard.number: shard
+        for shard in read_shards(store)
+        if store.exists(shard.tar) and store.exists(shard.parquet)
+    }
     shards = []
     for number, units in _ranges(plan.units(store), units_per_shard):
         complete = [(u, commits.layers(u.name)) for u in units]
-        complete = [(u, layers) for u, layers in complete if layers.keys() >= set(stages)]
+        complete = [(u, layers) for u, layers in complete if _current(layers, marks)]
         source = _source(stages, complete)
         if number in before and before[number].source == source:
             shards.append(before[number])
@@ -78,6 +83,10 @@ def pack(store: Store, stages: Sequence[str], units_per_shard: int) -> list[Shar
         store.remove(before[number].tar)
         store.remove(before[number].parquet)
     return shards
+
+
+def _current(layers: Mapping[str, Layer], marks: Mapping[str, str]) -> bool:
+    return all(name in layers and layers[name].fingerprint == mark for name, mark in marks.items())
 
 
 def read_shards(store: Store) -> list[Shard]:

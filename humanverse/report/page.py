@@ -80,8 +80,10 @@ def _gallery(store: Store) -> Iterator[Picture]:
             name = f"{sample['key']}.jpg"
             store.replace(f"{FOLDER}/pictures/{name}", encode_jpeg(panel(sample), 85))
             meta = sample["meta"]
-            people, area = meta["person_count"], meta["person_area"]
-            facts = f"{people} {'person' if people == 1 else 'people'}, {area:.0%} of the frame"
+            facts = ""
+            if "person_count" in meta:
+                people, area = meta["person_count"], meta["person_area"]
+                facts = f"{people} {'person' if people == 1 else 'people'}, {area:.0%} of the frame"
             yield Picture(sample["key"], f"pictures/{name}", sample.get("caption", ""), facts)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from humanverse.pack.shards import Shard, pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
 from humanverse.run.work import Work, find_work, up_to
+from humanverse.stage import fingerprints, unopened
 
 Runner = Literal["local", "ray", "auto"]
 
@@ -67,10 +69,13 @@ class Watcher:
     def commits(self, commit: Commit) -> None:
         """A unit was committed."""
 
+    def ends(self) -> None:
+        """The work is over, or broke off."""
+
 
 def build(
     recipe: Recipe | str | Path,
-    inputs: Sequence[str | Path] = (),
+    inputs: str | Path | Sequence[str | Path] = (),
     out: str | Path = "humanverse-out",
     *,
     slices: Sequence[str] = SLICES,
@@ -98,6 +103,7 @@ def build(
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
+    inputs = [inputs] if isinstance(inputs, str | Path) else inputs
     settings, watcher = settings or Settings(), watcher or Watcher()
     store = Store(out)
     work = prepare(store, recipe, inputs, slices, settings, watcher)
@@ -105,7 +111,8 @@ def build(
     if tasks:
         watcher.starts(len(tasks), sum(task.unit.rows for task in tasks))
     done = 0
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, ExitStack() as stack:
+        stack.callback(watcher.ends)
         for commit in _run(store, work, len(tasks), settings.runner, watcher):
             watcher.commits(commit)
             done += 1
@@ -136,6 +143,11 @@ def prepare(
             store, recipe, slices, redo=settings.redo, keep_rejected=_keeps(slices, settings)
         )
 
+    mine = {stage.name for name in slices for stage in recipe.slice(name)}
+    for stage in unopened(recipe.stages()):
+        check = getattr(stage, "check", None)
+        if check is not None and stage.name in mine:
+            check()
     if plan.manifests(store):
         find()  # refuses a root made with other settings before anything new is planned
     if inputs:
@@ -158,7 +170,7 @@ def pack_root(store: Store, recipe: Recipe) -> list[Shard]:
     """
     if not plan.manifests(store):
         raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
-    shards = pack(store, [stage.name for stage in recipe.stages()], recipe.pack.units_per_shard)
+    shards = pack(store, fingerprints(recipe.stages()), recipe.pack.units_per_shard)
     write_card(store, shards)
     return shards
 
@@ -176,7 +188,9 @@ def _run(
     if not tasks:
         watcher.says("nothing to do: every unit is committed")
         return iter(())
-    chosen = ("local" if rows <= SMALL else "ray") if runner == "auto" else runner
+    chosen = runner
+    if runner == "auto":
+        chosen = "ray" if rows > SMALL and importlib.util.find_spec("ray") else "local"
     why = f" (auto: {rows} rows)" if runner == "auto" else ""
     watcher.says(f"runner: {chosen}{why}")
     if chosen == "local":

@@ -34,7 +34,7 @@ def find_work(
             settings and `redo` was not said.
     """
     stages, units = recipe.stages(), plan.units(store)
-    if not units:
+    if not plan.manifests(store):
         raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
     marks, commits = fingerprints(stages), Commits.read(store)
     mine = {stage.name for name in slices for stage in recipe.slice(name)}

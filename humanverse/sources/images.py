@@ -45,7 +45,7 @@ _EXTRA = ("caption", "width_hint", "height_hint", "similarity", "punsafe", "pwat
 
 def holds_images(path: Path) -> bool:
     """True for a folder, and for a Parquet file with a column of bytes."""
-    if path.is_dir() or path.suffix != ".parquet":
+    if path.is_dir() or path.suffix.lower() != ".parquet":
         return path.is_dir()
     try:
         return _bytes_column(pq.read_schema(path)) is not None
@@ -100,9 +100,14 @@ def _folder_rows(root: Path) -> Iterator[dict[str, Any]]:
     files = sorted(p for p in root.rglob("*") if p.is_file())
     tars = [p for p in files if p.suffix == ".tar"]
     for tar in tars:
-        yield from _tar_rows(tar, root)
+        try:
+            yield from _tar_rows(tar, root)
+        except (tarfile.TarError, EOFError) as error:
+            raise UsageError(f"{tar} cannot be read as a tar: {error}") from error
     pictures = [p for p in files if p.suffix.lower() in PICTURES]
     for number, path in enumerate(pictures):
+        if str(path) != _text(str(path)):
+            raise UsageError(f"{str(path)!a}: the name is no UTF-8; rename the file")
         caption = path.with_suffix(".txt")
         yield {
             "source": "folder",
@@ -196,8 +201,8 @@ def _without_image(
                 "source": "img2dataset",
                 "file": name,
                 "row": number,
-                "url": row.get("url"),
-                "caption": row.get("caption"),
+                "url": _text(row.get("url")),
+                "caption": _text(row.get("caption")),
             }
             number += 1
 
@@ -218,8 +223,8 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
                 "row": number,
                 "location": f"parquet:{path.resolve()}#{group},{place},{column}" if data else None,
                 "sha256": _sha256(data) if data else None,
-                "url": row.get("url"),
-                "caption": row.get("caption", row.get("text")),
+                "url": _text(row.get("url")),
+                "caption": _text(row.get("caption", row.get("text"))),
             }
             number += 1
 
@@ -248,8 +253,9 @@ def _sha256(data: bytes) -> str:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    """Text that can be stored: JSON and file names may bring halves of characters."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _number(value: Any, kind: type) -> Any:
-    return kind(value) if isinstance(value, int | float) else None
+    return kind(value) if isinstance(value, int | float) and abs(value) < 1 << 31 else None

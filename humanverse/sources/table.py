@@ -12,8 +12,8 @@ from humanverse.errors import UsageError
 
 READERS = {
     ".parquet": "read_parquet('{}', file_row_number=true)",
-    ".csv": "read_csv('{}', sample_size=20000)",
-    ".tsv": "read_csv('{}', delim='\t', sample_size=20000)",
+    ".csv": "read_csv('{}', all_varchar=true)",
+    ".tsv": "read_csv('{}', delim='\t', all_varchar=true)",
     ".jsonl": "read_json('{}', format='newline_delimited')",
     ".ndjson": "read_json('{}', format='newline_delimited')",
     ".json": "read_json('{}')",

@@ -177,3 +177,11 @@ def test_real_odd_files_end_in_a_picture_or_a_reason(real):
         if turned.shape == upright.shape:
             assert np.abs(turned - upright).mean() < 30
     assert "truncated_jpeg.jpg" not in portraits
+
+
+@pytest.mark.parametrize("box", [b"iloc", b"av1C", b"iinf"])
+def test_a_broken_avif_is_a_broken_image(box):
+    out = io.BytesIO()
+    Image.new("RGB", (300, 300)).save(out, "AVIF")
+    with pytest.raises(BadPicture, match="broken_image"):
+        normalise(out.getvalue().replace(box, b"xxxx"), **BOUNDS)

@@ -57,7 +57,7 @@ def test_missing_and_cut_files_are_found(root, pattern):
     assert any("missing" in f for f in verify(Store(root)))
 
 
-@pytest.mark.parametrize("pattern", ["commits/*.json", "plan/*.json", "plan/00.0000.parquet"])
+@pytest.mark.parametrize("pattern", ["commits/*.json", "plan/*.json", "plan/00.0000.*.parquet"])
 def test_damage_to_the_bookkeeping_is_a_finding_too(root, pattern):
     (root / "commits" / "roll-up.parquet").unlink()
     path = sorted(root.glob(pattern))[0]
@@ -71,3 +71,27 @@ def test_sweeping_removes_orphans_and_nothing_else(root):
     removed = sweep(Store(root))
     assert removed == ["collect/00-0000000.0123456789ab.tar", "people/.half.attempt"]
     assert verify(Store(root)) == []
+
+
+def test_a_flipped_bit_in_plan_or_receipts_is_found_and_named(root):
+    files = sorted([*root.glob("plan/*.parquet"), *root.glob("commits/*.json")])
+    assert len(files) > 10
+    for number, path in enumerate(files):
+        data = bytearray(path.read_bytes())
+        place = (number * 7919) % len(data)
+        data[place] ^= 1 << number % 8
+        path.write_bytes(data)
+        assert any(path.name in f for f in verify(Store(root))), path
+        data[place] ^= 1 << number % 8
+        path.write_bytes(data)
+    assert verify(Store(root)) == []
+
+
+@pytest.mark.parametrize("name", ["plan/00.json", "shards/dataset.json", "recipe.json"])
+def test_a_missing_or_unreadable_list_is_a_finding(root, name):
+    path = root / name
+    path.write_bytes(path.read_bytes()[:40])
+    assert verify(Store(root))
+    if name != "recipe.json":
+        path.unlink()
+        assert verify(Store(root))

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from humanverse.errors import UsageError
 from humanverse.models.yolox import YoloxDetector, decode, grid, letterbox, suppressed
 
 
@@ -58,3 +59,9 @@ def test_real_weights_find_the_two_men(real, zidane):
     assert (found.scores > 0.5).sum() == 2
     assert nobody.boxes.shape == (0, 4)
     assert (found.boxes[:, 2:] <= (1280, 720)).all()
+
+
+def test_a_file_that_is_no_export_is_refused(tmp_path):
+    (tmp_path / "junk.onnx").write_text("junk")
+    with pytest.raises(UsageError, match="cannot be read as ONNX"):
+        YoloxDetector(tmp_path / "junk.onnx")
