@@ -153,7 +153,7 @@ def picture_web(photos: Iterable[Photo], port: int = 0) -> Web:
     return Web(pages, rows, port)
 
 
-def demo_web(seed: int = 0, pictures: int = 160, port: int = 0) -> Web:
+def demo_web(seed: int = 0, pictures: int = 130, port: int = 0) -> Web:
     """Some hundred honest pictures and every misbehaviour twice."""
     made = picture_web(variations(seed, pictures), port)
     portrait = photograph("astronaut").pixels
