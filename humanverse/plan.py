@@ -183,7 +183,7 @@ def _digest(path: Path) -> str:
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
         listing = "\n".join(f"{p.relative_to(path)} {p.stat().st_size}" for p in files)
-        return hashlib.sha256(listing.encode()).hexdigest()[:12]
+        return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()[:12]
     with path.open("rb") as f:
         head = f.read(1 << 20)
     return hashlib.sha256(head + str(path.stat().st_size).encode()).hexdigest()[:12]

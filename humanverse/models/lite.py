@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from humanverse.models.base import DepthKind, Image
 from humanverse.models.billboard import round_off, stand_up
+from humanverse.models.onnx import onnx_session
 
 if TYPE_CHECKING:
     from humanverse.models.blaze.wholebody import BodyFinder
@@ -35,14 +36,7 @@ class _Network:
     """The session, and its last answer: two views of one image in turn compute once."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # the same bytes on every machine of a kind
-        options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session: Any = onnx_session(path)
         self._last: tuple[bytes, Array, Array] = (b"", np.empty(0), np.empty(0))  # type: ignore[assignment]
 
     def __call__(self, square: NDArray[np.uint8]) -> tuple[Array, Array]:

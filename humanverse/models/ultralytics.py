@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from humanverse.errors import UsageError
 from humanverse.models.base import Detections, Image
+from humanverse.models.onnx import onnx_session
 from humanverse.models.yolox import suppressed
 
 PERSON: Final = 0
@@ -81,13 +82,7 @@ class _Export:
     """An ONNX export on one CPU thread, without the package."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session: Any = onnx_session(path)
         entry = self._session.get_inputs()[0]
         if len(entry.shape) != 4 or not all(isinstance(side, int) for side in entry.shape[2:]):
             raise UsageError(f"{path} is no export of a fixed size: its input is {entry.shape}")

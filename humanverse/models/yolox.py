@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from humanverse.errors import UsageError
 from humanverse.models.base import Detections, Image
+from humanverse.models.onnx import onnx_session
 
 STRIDES: Final = (8, 16, 32)
 PAD: Final = 114
@@ -35,17 +36,7 @@ class YoloxDetector:
             UsageError: the file is no such export.
 
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its exceptions have no base of their own
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"{path} cannot be read as ONNX: {reason}") from error
+        self._session: Any = onnx_session(Path(path))
         entry = self._session.get_inputs()[0]
         shape = entry.shape
         if len(shape) != 4 or not all(isinstance(side, int) and side > 0 for side in shape[2:]):

@@ -103,7 +103,8 @@ def _folder_rows(root: Path) -> Iterator[dict[str, Any]]:
         try:
             yield from _tar_rows(tar, root)
         except (tarfile.TarError, EOFError) as error:
-            raise UsageError(f"{tar} cannot be read as a tar: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"{tar} cannot be read as a tar: {reason}") from error
     pictures = [p for p in files if p.suffix.lower() in PICTURES]
     for number, path in enumerate(pictures):
         if str(path) != _text(str(path)):
