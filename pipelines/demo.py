@@ -9,7 +9,7 @@ from humanverse.recipe import Recipe
 
 recipe = Recipe(
     name="demo",
-    plan=Plan(unit_rows=40),
+    plan=Plan(unit_rows=20),
     collect=[
         Collect(
             max_side=640,

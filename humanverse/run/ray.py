@@ -40,6 +40,9 @@ def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Ite
     context.target_max_block_size = None  # a block is never cut: it is a unit
     context.enable_progress_bars = False
     needed = {name for task in tasks for name in task.todo}
+    # On a cluster pools grow with the work; here there is nobody to leave room for, and a pool
+    # that has to grow does so late.
+    shared = bool(os.environ.get("RAY_ADDRESS"))
     pools = groups(stages)
     sizes = _pool_sizes(pools, ray.cluster_resources())
     for begin in range(0, len(tasks), WAVE):
@@ -51,7 +54,9 @@ def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Ite
                 fn_constructor_args=(store, wave, stages, group, index == len(pools) - 1, needed),
                 batch_size=None,
                 batch_format="pyarrow",
-                compute=ActorPoolStrategy(min_size=1, max_size=sizes[index]),
+                compute=ActorPoolStrategy(
+                    min_size=1 if shared else sizes[index], max_size=sizes[index]
+                ),
                 num_cpus=group[0].resources.cpus,
                 num_gpus=group[0].resources.gpus or None,
             )

@@ -153,8 +153,8 @@ def picture_web(photos: Iterable[Photo], port: int = 0) -> Web:
     return Web(pages, rows, port)
 
 
-def demo_web(seed: int = 0, pictures: int = 130, port: int = 0) -> Web:
-    """Some hundred honest pictures and every misbehaviour twice."""
+def demo_web(seed: int = 0, pictures: int = 80, port: int = 0) -> Web:
+    """Honest pictures, every misbehaviour twice, and duplicates: some hundred addresses."""
     made = picture_web(variations(seed, pictures), port)
     portrait = photograph("astronaut").pixels
     for number in range(2):
