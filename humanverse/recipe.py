@@ -55,8 +55,6 @@ class Recipe:
     annotate: Sequence[Entry] = ()
     plan: Plan = field(default_factory=Plan)
     pack: Pack = field(default_factory=Pack)
-    needs_word: str = ""
-    """Why this recipe runs only after an explicit `--i-understand`; empty for most."""
 
     def slice(self, name: str) -> list[Stage]:
         """The stages of one slice, groups expanded."""
@@ -133,7 +131,7 @@ def load_recipe(path: str | Path, assignments: Iterable[str] = ()) -> Recipe:
         sys.path.append(folder)
     try:
         recipe = runpy.run_path(str(path)).get("recipe")
-    except (ImportError, SyntaxError) as error:
+    except (ImportError, SyntaxError, NameError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"recipe {path} cannot be read: {error}") from error
     if not isinstance(recipe, Recipe):
         raise UsageError(f"recipe {path} must define `recipe = Recipe(...)`")

@@ -1,4 +1,4 @@
-"""The demo: a web on localhost, lite models, everything small. Seconds to run, no GPU, no hub."""
+"""The demo: a web on localhost, lite models, everything small: a minute or two, no GPU, no hub."""
 
 from humanverse.annotate import Depth, Normals, Pose
 from humanverse.collect import Collect

@@ -43,6 +43,8 @@ def test_overrides_reach_plan_pack_stages_and_groups(tmp_path):
         ("people.min_area=much", "float is wanted"),
         ("people.rule=most", "choose one of union, largest, sum"),
         ("plan.unit_rows=0", "at least one row"),
+        ("collect.connections=0", "at least 1"),
+        ("collect.quality=500", "1 to 100"),
         ("plan.allow_withdrawn=perhaps", "true or false"),
         ("min_area=0.2", "section.field=value"),
         ("people.min_area", "section.field=value"),
@@ -65,7 +67,9 @@ def test_weights_count_by_their_bytes_not_their_path(tmp_path):
     assert marks("a", b"1") != marks("b", b"2")
 
 
-@pytest.mark.parametrize("text", ["recipe = 1", "import no_such_module_anywhere", "def"])
+@pytest.mark.parametrize(
+    "text", ["recipe = 1", "import no_such_module_anywhere", "def", "recipe = no"]
+)
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
     path = tmp_path / "r.py"
     path.write_text(text)

@@ -58,6 +58,13 @@ class Collect(BaseStage):
     per_host: int = operational(8)
     backend: Literal["native", "img2dataset"] = operational("native")
 
+    def __post_init__(self) -> None:
+        counts = ("max_side", "max_pixels", "max_bytes", "tries", "connections", "per_host")
+        if low := [name for name in counts if getattr(self, name) < 1]:
+            raise ValueError(f"{', '.join(low)}: at least 1 is wanted")
+        if not 1 <= self.quality <= 100 or self.timeout <= 0:
+            raise ValueError("a quality is 1 to 100, a timeout more than 0 seconds")
+
     _loop: Any = field(default=None, init=False, repr=False, compare=False)
 
     def open(self) -> None:

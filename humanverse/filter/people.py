@@ -143,6 +143,10 @@ def make_detector(name: str, weights: Path | None) -> PersonDetector:
     from humanverse.models.store import weight_path
 
     if name == "blazepose":
+        if weights is not None:
+            raise UsageError(
+                "people.weights is for people.detector=yolox or ultralytics; blazepose has its own"
+            )
         from humanverse.models.blaze.people import BlazePoseDetector
 
         return BlazePoseDetector()

@@ -202,12 +202,18 @@ def _run(
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """SIGTERM asks for a stop after the unit at hand instead of ending the process."""
+    """SIGTERM asks for a stop after the unit at hand; a second one for a stop now."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+
+    def ask(*_: object) -> None:
+        if asked.is_set():  # the unit at hand may take long: who asks twice means it
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGTERM, ask)
     try:
         yield asked.is_set
     finally:

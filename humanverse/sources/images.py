@@ -40,7 +40,6 @@ AT_HAND = pa.schema(
         ("license", pa.string()),
     ]
 )
-_EXTRA = ("caption", "width_hint", "height_hint", "similarity", "punsafe", "pwatermark", "license")
 
 
 def holds_images(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Packing and loading invert each other, and neighbours read the shards as they are."""
 
 import gc
+import json
 import tarfile
 
 import numpy as np
@@ -9,6 +10,7 @@ from shared import RECIPE
 
 import humanverse
 from humanverse.errors import UsageError
+from humanverse.pack.sample import members_of
 from humanverse.run.build import Settings, build
 from humanverse.testing.stages import truth
 
@@ -106,3 +108,9 @@ def test_packing_again_changes_no_byte_and_rewrites_no_shard(root, web):
     after = state()
     assert {n: b for n, (_, b) in before.items()} == {n: b for n, (_, b) in after.items()}
     assert all(before[n] == after[n] for n in before if n[0].isdigit())
+
+
+def test_numbers_that_json_does_not_know_are_null():
+    row = {"caption": None, "similarity": float("nan"), "sharpness": [float("inf"), 1.0]}
+    body = json.loads(members_of(row)["json"], parse_constant=pytest.fail)
+    assert (body["similarity"], body["sharpness"]) == (None, [None, 1.0])
