@@ -128,22 +128,29 @@ def _tar_rows(path: Path, root: Path) -> Iterator[dict[str, Any]]:
     number = 0
     with tarfile.open(path) as tar:
         for key, members in _samples(tar):
-            picture = next((m for e, m in members.items() if f".{e}" in PICTURES), None)
-            if picture is None:
-                continue
-            keys.add(key)
-            data = _member(tar, picture)
-            yield {
-                "source": source,
-                "file": name,
-                "row": number,
-                "location": f"tar:{path.resolve()}#{picture.offset_data}+{picture.size}",
-                "sha256": _sha256(data),
-                **_sidecars(tar, members),
-            }
-            number += 1
+            for picture in _pictures(members):
+                keys.add(key)
+                yield {
+                    "source": source,
+                    "file": name,
+                    "row": number,
+                    "location": f"tar:{path.resolve()}#{picture.offset_data}+{picture.size}",
+                    "sha256": _sha256(_member(tar, picture)),
+                    **_sidecars(tar, members),
+                }
+                number += 1
     if source == "img2dataset":
         yield from _without_image(stats, name, keys, number)
+
+
+def _pictures(members: dict[str, tarfile.TarInfo]) -> list[tarfile.TarInfo]:
+    """A sample's picture; where none has a plain ending, all that end as one (`two.dots.jpg`).
+
+    So no picture is passed over, and `x.depth.png` beside `x.jpg` stays a part of its sample.
+    """
+    plain = [member for end, member in members.items() if f".{end}" in PICTURES]
+    dotted = [m for end, m in members.items() if f".{end.rpartition('.')[2]}" in PICTURES]
+    return plain[:1] or dotted
 
 
 def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
@@ -154,7 +161,7 @@ def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.TarI
             continue
         folder, slash, base = info.name.rpartition("/")
         stem, _, extension = base.partition(".")
-        if folder + slash + stem != key:
+        if folder + slash + stem != key or extension.lower() in members:
             if key is not None:
                 yield key, members
             key, members = folder + slash + stem, {}

@@ -72,6 +72,17 @@ def test_a_webdataset_tar_gives_its_samples(tmp_path):
     assert {row["source"] for row in rows} == {"webdataset"}
 
 
+def test_no_picture_of_a_tar_is_passed_over_whatever_its_name(tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    names = ["x.jpg", "two.dots.jpg", "two.more.jpg", ".jpg", "../up.png", "/root.webp"]
+    members = {name: name.encode() for name in names}
+    tar(folder / "a.tar", {"x.depth.png": b"a label"} | members)
+    rows, others = planned(tmp_path, folder)
+    assert {images.read(row["location"]).decode() for row in rows} == set(names)
+    assert others == []
+
+
 def test_parquet_with_bytes_is_read_plain_and_as_hugging_face_writes_it(tmp_path):
     plain, struct = tmp_path / "plain.parquet", tmp_path / "struct.parquet"
     pq.write_table(
