@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from humanverse.errors import DataError, HumanverseError, UsageError, WeightsMissing
-from humanverse.load import Dataset, open
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from humanverse.load import Dataset, open
     from humanverse.run.build import Outcome
 
 __version__ = "0.1.0"
@@ -45,3 +45,12 @@ def ledger(root: str | Path) -> "pa.Table":
     from humanverse.layers.store import Store
 
     return read(Store(root))
+
+
+def __getattr__(name: str) -> Any:
+    # Late, because a child that decodes one picture after the other needs no reader of datasets.
+    if name in ("Dataset", "open"):
+        from humanverse import load
+
+        return getattr(load, name)
+    raise AttributeError(name)

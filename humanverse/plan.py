@@ -106,6 +106,7 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
             store.prepare()  # only now is it known that there is something to write
             manifest = _cut(db, store, scratch, settings, generations)
     manifest |= {"schema": "humanverse.plan.v1", "inputs": sorted(fresh), "rows": total}
+    manifest["online"] = any(not holds_images(path) for path in fresh.values())
     manifest["settings"] = bounds
     planned = sum(part["rows"] for part in manifest["parts"])
     if planned + manifest["unplanned"] != total:
@@ -123,6 +124,12 @@ def manifests(store: Store) -> list[dict[str, Any]]:
     """The plan's generations, oldest first."""
     names = sorted(n for n in store.names("plan") if n.endswith(".json"))
     return [json.loads(store.read(f"plan/{name}")) for name in names]
+
+
+def asks_web(store: Store, inputs: Iterable[Path]) -> bool:
+    """Whether rows planned, or to be planned, name their images by URL."""
+    planned = any(manifest.get("online", True) for manifest in manifests(store))
+    return planned or any(not holds_images(path) for path in inputs if path.exists())
 
 
 def units(store: Store) -> list[Unit]:

@@ -70,6 +70,12 @@ COLLECT: dict[str, Column] = {
     "final_host": Column(pa.string(), "host that served the bytes, after redirects"),
 }
 
+TELEMETRY: dict[str, Column] = {
+    "attempts": Column(pa.int32(), "tries in which something was asked of a server"),
+    "milliseconds": Column(pa.int32(), "time that they took"),
+}
+"""How it went: kept beside a unit's layers, since it is not the same from run to run."""
+
 PEOPLE: dict[str, Column] = {
     "boxes": Column(pa.list_(BOX), "all person boxes found, xyxy in pixels of the stored picture"),
     "box_scores": Column(pa.list_(pa.float32()), "their scores, highest first"),
@@ -127,12 +133,24 @@ REASONS: dict[str, Reason] = {
     "http_server_error": Reason("failed", "another 5xx", transient=True),
     "redirects": Reason("failed", "too many redirects, or one that leads nowhere"),
     "opted_out": Reason("rejected", "the server asks not to use the image for this"),
+    "robots": Reason("rejected", "the host's robots.txt disallows it"),
+    "robots_unknown": Reason(
+        "failed", "the host's robots.txt could not be had or judged", transient=True
+    ),
+    "blocked": Reason("rejected", "on a list of what must not be taken"),
+    "host_down": Reason(
+        "failed",
+        "its host let so many requests in a row fail that the others were not tried",
+        transient=True,
+    ),
     "encoded": Reason("failed", "an encoding that was not asked for"),
     "too_many_bytes": Reason("failed", "more bytes than the cap"),
     # collect: the picture
     "not_image": Reason("failed", "the bytes are no image of a known format"),
     "broken_image": Reason("failed", "truncated or corrupt"),
     "too_many_pixels": Reason("failed", "the header declares more pixels than the cap"),
+    "poison": Reason("failed", "reading it crashes, hangs or takes more memory than allowed"),
+    "changed": Reason("rejected", "grossly another picture than the table tells of"),
     "too_small": Reason("rejected", "a side shorter than wanted"),
     "bytes_missing": Reason("deferred", "alive again, but its bytes were not kept", transient=True),
     # people

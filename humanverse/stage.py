@@ -78,6 +78,8 @@ class BaseStage:
     reads: ClassVar[tuple[str, ...]]
     writes: ClassVar[pa.Schema]
     reasons: ClassVar[tuple[str, ...] | Mapping[str, str]] = ()
+    telemetry: ClassVar[pa.Schema] = pa.schema([])
+    """Columns that tell how it went: given beside `writes`, kept apart, never the same twice."""
     resources: ClassVar[Resources] = Resources()
 
     batch_rows: ClassVar[int] = 64
@@ -111,6 +113,11 @@ def settings(stage: Any, *, all_fields: bool = False) -> dict[str, Any]:
     return out
 
 
+def telemetry_of(stage: Stage) -> pa.Schema:
+    """The columns of a stage that tell how it went; most have none."""
+    return getattr(stage, "telemetry", pa.schema([]))
+
+
 def unopened(stages: Sequence[Stage]) -> list[Stage]:
     """Copies with the same settings and nothing loaded: what a worker opens for itself."""
     return [dataclasses.replace(s) if dataclasses.is_dataclass(s) else s for s in stages]
@@ -135,7 +142,7 @@ def reasons_of(stages: Iterable[Stage]) -> dict[str, Reason]:
 
 def check_chain(stages: Sequence[Stage], given: Iterable[str]) -> None:
     """Refuse a chain in which a stage reads what no one before it writes, or names are doubled."""
-    have, seen = set(given), set[str]()
+    have, seen, told = set(given), set[str](), set[str]()
     for stage in stages:
         if stage.name in seen:
             raise UsageError(f"two stages are called {stage.name}: rename one in the recipe")
@@ -144,7 +151,8 @@ def check_chain(stages: Sequence[Stage], given: Iterable[str]) -> None:
             raise UsageError(
                 f"stage {stage.name} reads {', '.join(missing)}, which no stage before it writes"
             )
-        if doubled := [name for name in stage.writes.names if name in have]:
+        gives = [*stage.writes.names, *telemetry_of(stage).names]
+        if doubled := [name for name in gives if name in have | told]:
             raise UsageError(
                 f"stage {stage.name} writes {', '.join(doubled)}, which an earlier stage writes"
             )
@@ -163,6 +171,7 @@ def check_chain(stages: Sequence[Stage], given: Iterable[str]) -> None:
                 "declare them as a mapping from name to explanation"
             )
         have |= set(stage.writes.names)
+        told |= set(telemetry_of(stage).names)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -16,6 +16,8 @@ recipe = Recipe(
             max_bytes=8 << 20,
             timeout=5.0,
             per_host=32,
+            per_host_rate=0,
+            contact="demo@localhost",
         )
     ],
     filter=[People(detector="blazepose", max_people=3, min_area=0.15)],

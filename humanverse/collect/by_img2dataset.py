@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from yarl import URL
 
-from humanverse.collect.fetch import Fetched, Limits, status_reason
-from humanverse.collect.guard import Guard, Refused
-from humanverse.collect.manners import AGENT, OPT_OUTS
+from humanverse.collect.web.client import status_reason
+from humanverse.collect.web.fetch import Fetched, Limits
+from humanverse.collect.web.guard import Guard, Refused
+from humanverse.collect.web.manners import AGENT, OPT_OUTS
 from humanverse.errors import UsageError
 
 MESSAGES = (

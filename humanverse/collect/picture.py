@@ -1,37 +1,43 @@
-"""Bytes to an upright sRGB JPEG without metadata.
+"""Bytes to the picture that is stored: an upright sRGB JPEG without metadata.
 
-Pillow reads: it knows the odd formats, checks the header before the pixels and refuses truncated
-files. JPEG is decoded at a reduced size where the wanted size allows.
+A plain JPEG that is small enough keeps its pixels as they came: it is decoded once, at an eighth of
+its size, to know that it is whole. One that is too large is decoded near the size it will have.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from humanverse.codec import encode_jpeg
+from humanverse.collect import jpeg, pixels
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-ROTATING = frozenset({5, 6, 7, 8})
-"""EXIF orientations that swap width and height."""
+EIGHTHS = 8
+NEAR = 4 / 3
+"""Shrinking by no more than this, cubic interpolation is as close to Lanczos as averaging areas is
+(docs/decisions/0008), and takes a quarter of its time."""
 
-Image.init()  # loads all readers; `FORMATS` then says which may be used
-Image.MAX_IMAGE_PIXELS = None  # the header is judged here, before any pixel, against the recipe
+HASHED = 48
+"""Pixels that the shorter side of a picture should have to be hashed."""
 
-
-MALFORMED = (
-    *(OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError),
-    *(AttributeError, RuntimeError, MemoryError, struct.error, cv2.error),
-)
-"""What readers are seen to raise on malformed files: AVIF's alone a RuntimeError."""
+_TURNS: dict[int, tuple[bool, int | None]] = {
+    1: (False, None),
+    2: (False, 1),
+    3: (False, -1),
+    4: (False, 0),
+    5: (True, None),
+    6: (True, 1),
+    7: (True, -1),
+    8: (True, 0),
+}
+"""EXIF orientation to: transpose first?, then OpenCV's code for the flip."""
 
 
 class BadPicture(Exception):
@@ -43,6 +49,20 @@ class BadPicture(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is taken, and what is stored of it."""
+
+    max_side: int
+    """Longest side of what is stored, pixels."""
+    min_side: int
+    """Shortest side that is taken, pixels as served."""
+    max_pixels: int
+    """Most pixels that are decoded."""
+    quality: int
+    """Of a JPEG that has to be made."""
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """An upright sRGB JPEG and where it came from."""
 
@@ -50,124 +70,141 @@ class Picture:
     width: int
     height: int
     original_width: int
+    """Upright, as served."""
     original_height: int
     format: str
     phash: str
 
 
-def normalise(
-    data: bytes, *, max_side: int, min_side: int, max_pixels: int, quality: int
-) -> Picture:
-    """Decode, turn upright, convert to sRGB, shrink to `max_side`, encode.
+def normalise(data: bytes, bounds: Bounds) -> Picture:
+    """Decode, turn upright, convert to sRGB, shrink to `max_side`, encode: as far as needed.
 
     Of an animation the first frame is taken.
 
     Raises:
-        BadPicture: with `not_image`, `broken_image`, `too_many_pixels` or `too_small`.
+        BadPicture: with `not_image`, `broken_image`, `too_many_pixels`, `too_small` or `poison`.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, which is dropped anyway
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                return _normalise(opened, max_side, min_side, max_pixels, quality)
+        found = jpeg.plain(data)
+        if found is not None:
+            _check(found.width, found.height, bounds)
+            try:
+                return _kept(data, found) if _fits(found, bounds) else _remade(data, found, bounds)
+            except ValueError:  # the fast decoder is strict; the other one forgives what can be
+                pass
+        return _read(data, bounds)
+    except MemoryError:
+        raise BadPicture("poison") from None
+
+
+def _check(width: int, height: int, bounds: Bounds) -> None:
+    """Refuse a picture by its header."""
+    if width * height > bounds.max_pixels:
+        raise BadPicture("too_many_pixels")
+    if min(width, height) < bounds.min_side:
+        raise BadPicture("too_small")
+
+
+def _fits(found: jpeg.Plain, bounds: Bounds) -> bool:
+    small = max(found.width, found.height) <= bounds.max_side
+    return small and found.orientation == 1 and found.components == 3 and not found.profile
+
+
+def _kept(data: bytes, found: jpeg.Plain) -> Picture:
+    """As it came, less its metadata."""
+    size = found.width, found.height
+    part = min(1.0, max(1 / EIGHTHS, HASHED / min(size)))
+    gray = _decoded(data, (size[0] * part, size[1] * part), "GRAY")[..., 0]
+    return Picture(found.stripped, *size, *size, "JPEG", perceptual_hash(gray))
+
+
+def _remade(data: bytes, found: jpeg.Plain, bounds: Bounds) -> Picture:
+    """Decoded at the size that the shrinking needs, turned, shrunk and encoded anew."""
+    scale = min(1.0, bounds.max_side / max(found.width, found.height))
+    read = _decoded(data, decoding_size(found.width, found.height, scale), "RGB")
+    if found.profile:
+        read = pixels.to_srgb(read, found.profile)
+    transposed, flip = _TURNS[found.orientation]
+    size = max(1, round(found.width * scale)), max(1, round(found.height * scale))
+    read = shrink(read, size)
+    read = _array(cv2.transpose(read)) if transposed else read
+    read = read if flip is None else _array(cv2.flip(read, flip))
+    upright = (found.height, found.width) if transposed else (found.width, found.height)
+    return _encoded(read, upright, "JPEG", bounds)
+
+
+def _read(data: bytes, bounds: Bounds) -> Picture:
+    """Any other file, by Pillow."""
+    try:
+        with pixels.opened(data) as image:
+            width, height = image.size
+            _check(width, height, bounds)
+            scale = min(1.0, bounds.max_side / max(width, height))
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            read, turned = pixels.upright(image, size)
+            if turned:
+                width, height, size = height, width, size[::-1]
+            return _encoded(shrink(read, size), (width, height), image.format or "", bounds)
     except UnidentifiedImageError:
         raise BadPicture("not_image") from None
-    except MALFORMED as error:
+    except pixels.MALFORMED as error:
         raise BadPicture("broken_image") from error
 
 
-def _normalise(
-    opened: Image.Image, max_side: int, min_side: int, max_pixels: int, quality: int
+def _encoded(
+    upright: NDArray[np.uint8], served: tuple[int, int], kind: str, bounds: Bounds
 ) -> Picture:
-    kind = opened.format or ""
-    width, height = opened.size
-    if width * height > max_pixels:
-        raise BadPicture("too_many_pixels")
-    if min(width, height) < min_side:
-        raise BadPicture("too_small")
-    opened.draft(None, _target(width, height, max_side))  # JPEG only: decodes at 1/2^n above it
-    orientation = _orientation(opened)
-    opened.load()
-    image = _srgb(ImageOps.exif_transpose(opened) if orientation > 1 else opened)
-    if orientation in ROTATING:
-        width, height = height, width
-    pixels = _shrunk(np.asarray(image), max_side)
-    return Picture(
-        encode_jpeg(pixels, quality),
-        pixels.shape[1],
-        pixels.shape[0],
-        width,
-        height,
-        kind,
-        perceptual_hash(pixels),
+    height, width = upright.shape[:2]
+    phash = perceptual_hash(_array(cv2.cvtColor(upright, cv2.COLOR_RGB2GRAY)))
+    return Picture(encode_jpeg(upright, bounds.quality), width, height, *served, kind, phash)
+
+
+def decoding_size(width: int, height: int, scale: float) -> tuple[float, float]:
+    """The least size to decode a JPEG at before it is shrunk by `scale`; the decoder knows eighths.
+
+    Above half its size a reduced picture costs more than a whole one, and is worth it only where
+    it leaves so little to shrink that interpolating will do.
+    """
+    eighths = EIGHTHS if scale * NEAR >= 1 else max(1, math.ceil(scale * EIGHTHS - 1e-9))
+    return width * eighths / EIGHTHS, height * eighths / EIGHTHS
+
+
+def shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An (H, W, 3) picture at a (width, height) that is no larger."""
+    height, width = image.shape[:2]
+    if size == (width, height):
+        return np.ascontiguousarray(image)
+    ratio = max(width / size[0], height / size[1])
+    kind = cv2.INTER_CUBIC if ratio <= NEAR else cv2.INTER_AREA
+    return _array(cv2.resize(image, size, interpolation=kind))
+
+
+def perceptual_hash(gray: NDArray[np.uint8]) -> str:
+    """The DCT hash of `imagehash.phash`, which COYO's tables carry: 64 bits in 16 hex digits.
+
+    Each bit tells whether one of the 8 x 8 lowest frequencies of the picture at 32 x 32 exceeds
+    their median.
+    """
+    small = cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = np.asarray(cv2.dct(small), np.float32)[:8, :8]
+    # That library's transform is not orthonormal: its zero frequencies weigh more than OpenCV's.
+    low[0] *= np.float32(math.sqrt(2))
+    low[:, 0] *= np.float32(math.sqrt(2))
+    return np.packbits(low > np.median(low)).tobytes().hex()
+
+
+def _decoded(data: bytes, size: tuple[float, float], colours: str) -> NDArray[np.uint8]:
+    """At the least size of whole eighths that is not below `size`.
+
+    Raises:
+        ValueError: the decoder has anything to complain of.
+    """
+    width, height = math.floor(size[0]), math.floor(size[1])
+    return np.asarray(
+        simplejpeg.decode_jpeg(data, colours, min_width=width, min_height=height), np.uint8
     )
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except MALFORMED:
-        return 1  # metadata that cannot be read says nothing
-
-
-def _srgb(image: Image.Image) -> Image.Image:
-    """To 8-bit sRGB: profiles applied, alpha over white, 16 bits scaled down."""
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        image = Image.fromarray(_scaled(np.asarray(image)))
-    profile = image.info.get("icc_profile")
-    if image.mode in ("P", "LA", "PA") or (image.mode == "RGB" and "transparency" in image.info):
-        image = image.convert("RGBA")
-    alpha = image.getchannel("A") if image.mode == "RGBA" else None
-    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
-        image = _by_profile(image, profile)
-    image = image.convert("RGB")
-    if alpha is not None:
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=alpha)
-        image = white
-    return image
-
-
-def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        base = image.convert("RGB") if image.mode == "RGBA" else image
-        out: Any = ImageCms.profileToProfile(base, source, _SRGB, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image  # a profile that does not fit its image is passed over, as browsers do
-    return out if isinstance(out, Image.Image) else image
-
-
-def _scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Wide integers or floats to 8 bits by their declared or actual range."""
-    top = 65535.0 if values.dtype.kind == "i" and values.max(initial=0) > 255 else 255.0
-    if values.dtype.kind == "f" and values.max(initial=0) <= 1:
-        top = 1.0
-    return np.asarray(np.clip(np.nan_to_num(values) * (255.0 / top), 0, 255), np.uint8)
-
-
-def _target(width: int, height: int, max_side: int) -> tuple[int, int]:
-    scale = min(1.0, max_side / max(height, width))
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _shrunk(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
-    size = _target(width, height, max_side)
-    if size == (width, height):
-        return np.ascontiguousarray(pixels)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def perceptual_hash(pixels: NDArray[np.uint8]) -> str:
-    """64 bits in 16 hex digits: signs of the 8 x 8 lowest frequencies against their median."""
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(gray, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:8, :8].ravel()
-    bits = low > np.median(low[1:])
-    return np.packbits(bits).tobytes().hex()
-
-
-_SRGB = ImageCms.createProfile("sRGB")
+def _array(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """OpenCV's stubs do not tell that bytes stay bytes."""
+    return np.asarray(image, np.uint8)

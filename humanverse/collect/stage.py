@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,15 +12,19 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
-from humanverse import schema
-from humanverse.collect.fetch import Fetched, Fetcher, Limits
-from humanverse.collect.guard import Guard
-from humanverse.collect.picture import BadPicture, normalise
+from humanverse import __version__, schema
+from humanverse.collect.blocked import Blocklist
+from humanverse.collect.changed import Seen, changed
+from humanverse.collect.decoder import Decoders
+from humanverse.collect.picture import BadPicture, Bounds
+from humanverse.collect.web.fetch import Fetched, Fetcher, Limits
+from humanverse.collect.web.guard import Guard
+from humanverse.collect.web.manners import AGENT, Manners
+from humanverse.errors import UsageError
 from humanverse.sources import images
 from humanverse.stage import BaseStage, Resources, operational
 
-DECODERS = 2
-"""Threads that decode while others wait for the network."""
+HINTS = ("phash_hint", "md5_hint", "width_hint", "height_hint")
 
 
 @dataclass
@@ -27,49 +32,89 @@ class Collect(BaseStage):
     """Fetches, decodes and normalises. Calls from several threads share one loop and its limits."""
 
     name: ClassVar[str] = "collect"
-    reads: ClassVar[tuple[str, ...]] = ("url", "location")
+    reads: ClassVar[tuple[str, ...]] = ("url", "location", *HINTS)
     writes: ClassVar[pa.Schema] = schema.writes(*schema.COLLECT)
+    telemetry: ClassVar[pa.Schema] = schema.schema_of(schema.TELEMETRY)
     reasons: ClassVar[tuple[str, ...]] = (
-        *("bad_address", "dns", "connection", "tls", "timeout", "redirects", "opted_out"),
+        *("blocked", "bad_address", "robots", "robots_unknown", "opted_out"),
+        *("dns", "connection", "tls", "timeout", "host_down", "redirects"),
         *("http_gone", "http_refused", "http_busy", "http_error", "http_server_error"),
         *("encoded", "too_many_bytes", "not_at_hand", "bytes_missing", "no_result"),
-        *("not_image", "broken_image", "too_many_pixels", "too_small"),
+        *("not_image", "broken_image", "too_many_pixels", "too_small", "poison", "changed"),
     )
     resources: ClassVar[Resources] = Resources(cpus=1, network=True)
     batch_rows: ClassVar[int] = 100_000
+    version: ClassVar[int] = 2
 
     max_side: int = 1024
     """Longest side of a stored picture, pixels; larger ones are shrunk."""
     min_side: int = 200
     """Shortest side that is kept, pixels as served."""
     quality: int = 95
-    """JPEG quality of the stored picture."""
+    """Of a stored JPEG that has to be encoded anew; what needs no change is kept as it came."""
     max_pixels: int = 64_000_000
     max_bytes: int = 20 << 20
+    refuse_changed: bool = True
+    """Set aside what is grossly another picture than the table's hash tells of."""
     allow_hosts: tuple[str, ...] = operational(())
     """Hosts that may be asked although private, on any port."""
+    blocklists: tuple[str, ...] = operational(())
+    """Files that name what must not be taken: see `humanverse.collect.blocked`."""
     contact: str = operational("")
-    """Where a site's owner reaches you: an address that goes into the user agent."""
+    """Where a site's owner reaches you, by mail or web: it goes into the user agent."""
     timeout: float = operational(30.0)
     """Seconds for one URL with its redirects, tries and waits."""
     tries: int = operational(3)
     max_redirects: int = operational(5)
-    connections: int = operational(64)
+    connections: int = operational(256)
+    """Most connections at a time."""
+    adaptive: bool = operational(True)
+    """Fewer connections while many requests time out."""
     per_host: int = operational(8)
+    """Most connections to one host, by one worker."""
+    per_host_rate: float = operational(20.0)
+    """Most requests a second to one host, by one worker; 0 for no limit."""
+    robots: bool = operational(True)
+    """Ask for robots.txt and obey it."""
+    tdm_file: bool = operational(False)
+    """Ask for TDMRep's file of reservations too; its header is always obeyed."""
+    decoders: int = operational(2)
+    """Processes that decode, for each worker."""
+    decode_seconds: float = operational(20.0)
+    """Seconds after which a picture that is still being decoded is given up."""
     backend: Literal["native", "img2dataset"] = operational("native")
-
-    def __post_init__(self) -> None:
-        counts = ("max_side", "max_pixels", "max_bytes", "tries", "connections", "per_host")
-        if low := [name for name in counts if getattr(self, name) < 1]:
-            raise ValueError(f"{', '.join(low)}: at least 1 is wanted")
-        if not 1 <= self.quality <= 100 or self.timeout <= 0:
-            raise ValueError("a quality is 1 to 100, a timeout more than 0 seconds")
 
     _loop: Any = field(default=None, init=False, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        counts = ("max_side", "max_pixels", "max_bytes", "tries", "connections", "per_host")
+        if low := [name for name in (*counts, "decoders") if getattr(self, name) < 1]:
+            raise ValueError(f"{', '.join(low)}: at least 1 is wanted")
+        if not 1 <= self.quality <= 100:
+            raise ValueError("a quality is 1 to 100")
+        if min(self.timeout, self.decode_seconds) <= 0 or self.per_host_rate < 0:
+            raise ValueError("a time is more than 0 seconds, a rate at least 0")
+        if self.contact and not re.fullmatch(r"[^\s()]+(@|://)[^\s()]+", self.contact):
+            raise ValueError("contact: a mail or web address is wanted")
+
+    def check(self) -> None:
+        """Raise a `UsageError` for a list that cannot be read."""
+        Blocklist(self.blocklists)
+
+    def check_online(self) -> None:
+        """Raise a `UsageError` if the open web must not be asked like this."""
+        if not self.contact:
+            raise UsageError(
+                "who fetches from the web says who asks: --set collect.contact=you@example.org, "
+                "a mail or web address where a site's owner reaches you"
+            )
+
     def open(self) -> None:
         """Start the loop and the session that all calls share."""
-        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self._blocked = Blocklist(self.blocklists)
+        bounds = Bounds(self.max_side, self.min_side, self.max_pixels, self.quality)
+        self._decoders = Decoders(bounds, self.decoders, seconds=self.decode_seconds)
+        self._threads = ThreadPoolExecutor(self.decoders, thread_name_prefix="decode")
         if self.backend == "native":
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
@@ -79,35 +124,44 @@ class Collect(BaseStage):
             self._fetcher = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
 
     def close(self) -> None:
-        """Close connections and end the loop."""
+        """Close connections, end the loop and the decoders."""
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._fetcher.close(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
             self._loop = None
-        self._decoders.shutdown()
+        self._threads.shutdown()
+        self._decoders.close()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Bring every row's picture, or the reason why it cannot be had."""
-        rows = batch.select(["url", "location"]).to_pylist()
+        rows = batch.select(["key", *self.reads]).to_pylist()
         if self.backend == "img2dataset":
             answers = self._with_img2dataset(rows)
         else:
             answers = asyncio.run_coroutine_threadsafe(self._bring_all(rows), self._loop).result()
-        kind = pa.schema([*self.writes, pa.field("reason", pa.string())])
+        kind = pa.schema([*self.writes, *self.telemetry, pa.field("reason", pa.string())])
         return pa.Table.from_pylist(answers, kind).add_column(0, "key", batch["key"])
 
     def _limits(self) -> Limits:
         return Limits(self.timeout, self.max_bytes, self.max_redirects, self.tries)
 
     async def _start(self) -> Fetcher:
+        agent = f"{AGENT}/{__version__}" + (f" ({self.contact})" if self.contact else "")
         return Fetcher(
             Guard(self.allow_hosts),
             self._limits(),
+            Manners(
+                agent=agent,
+                robots=self.robots,
+                tdm_file=self.tdm_file,
+                per_host=self.per_host,
+                per_host_rate=self.per_host_rate,
+            ),
             connections=self.connections,
-            per_host=self.per_host,
-            agent=f"humanverse/0.1 ({self.contact})" if self.contact else "humanverse/0.1",
+            adaptive=self.adaptive,
+            blocked=lambda _, host: self._blocked.has_host(host),
         )
 
     async def _bring_all(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -117,49 +171,64 @@ class Collect(BaseStage):
 
     async def _bring(self, row: dict[str, Any]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
+        if self._blocked.has_key(row["key"]):
+            return {"reason": "blocked"}
         if row["location"] is not None:
-            return await loop.run_in_executor(self._decoders, self._at_hand, row["location"])
+            return await loop.run_in_executor(self._threads, self._at_hand, row)
         fetched = await self._fetcher.fetch(row["url"])
-        return await loop.run_in_executor(self._decoders, self._picture, fetched)
+        if fetched.data is None:
+            return _told(fetched)
+        return await loop.run_in_executor(self._threads, self._picture, row, fetched)
 
-    def _at_hand(self, location: str) -> dict[str, Any]:
+    def _at_hand(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
-            data = images.read(location)
+            data = images.read(row["location"])
         except (OSError, ValueError, LookupError):  # gone, or no longer what was planned
             return {"reason": "not_at_hand"}
-        return self._picture(Fetched(data, None))
+        return self._picture(row, Fetched(data, None))
 
-    def _picture(self, fetched: Fetched) -> dict[str, Any]:
-        """A row's columns from what was fetched."""
-        row: dict[str, Any] = {
-            "http_status": fetched.status,
-            "final_host": fetched.host,
-            "reason": fetched.reason,
-        }
-        if fetched.data is None:
-            return row
-        row["sha256"] = hashlib.sha256(fetched.data).hexdigest()
+    def _picture(self, row: dict[str, Any], fetched: Fetched) -> dict[str, Any]:
+        """The columns of a row whose bytes came."""
+        answer, data = _told(fetched), fetched.data or b""
+        answer["sha256"] = hashlib.sha256(data).hexdigest()
+        if self._blocked.has_bytes(data, answer["sha256"]):
+            return answer | {"reason": "blocked"}
         try:
-            picture = normalise(
-                fetched.data,
-                max_side=self.max_side,
-                min_side=self.min_side,
-                max_pixels=self.max_pixels,
-                quality=self.quality,
-            )
+            picture = self._decoders.decode(data)
         except BadPicture as bad:
-            return row | {"reason": bad.reason}
+            return answer | {"reason": bad.reason}
+        if self._blocked.has_picture(picture.phash):
+            return answer | {"reason": "blocked"}
         fields = {name: getattr(picture, name) for name in picture.__slots__}
-        return row | {"image": fields.pop("jpeg")} | fields
+        answer |= {"image": fields.pop("jpeg")} | fields
+        if self.refuse_changed and changed(Seen(*(row[name] for name in HINTS)), data, picture):
+            answer["reason"] = "changed"
+        return answer
 
     def _with_img2dataset(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         from humanverse.collect import by_img2dataset
 
-        urls = {number: row["url"] for number, row in enumerate(rows) if row["location"] is None}
-        guard = Guard(self.allow_hosts)
-        fetched = by_img2dataset.fetch_all(urls, guard, self._limits(), self.connections)
-        brought = {number: self._picture(answer) for number, answer in fetched.items()}
-        return [
-            brought[number] if number in brought else self._at_hand(row["location"])
+        urls = {
+            number: row["url"]
             for number, row in enumerate(rows)
-        ]
+            if row["location"] is None and not self._blocked.has_key(row["key"])
+        }
+        limits, guard = self._limits(), Guard(self.allow_hosts)
+        fetched = by_img2dataset.fetch_all(urls, guard, limits, self.connections)
+        return list(self._threads.map(self._finish, rows, map(fetched.get, range(len(rows)))))
+
+    def _finish(self, row: dict[str, Any], fetched: Fetched | None) -> dict[str, Any]:
+        if fetched is None:
+            return {"reason": "blocked"} if row["location"] is None else self._at_hand(row)
+        return _told(fetched) if fetched.data is None else self._picture(row, fetched)
+
+
+def _told(fetched: Fetched) -> dict[str, Any]:
+    """A row's columns as far as its server told them."""
+    return {
+        "http_status": fetched.status,
+        "final_host": fetched.host,
+        "reason": fetched.reason,
+        "attempts": fetched.attempts,
+        "milliseconds": fetched.ms,
+    }

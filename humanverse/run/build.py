@@ -145,9 +145,10 @@ def prepare(
 
     mine = {stage.name for name in slices for stage in recipe.slice(name)}
     for stage in unopened(recipe.stages()):
-        check = getattr(stage, "check", None)
-        if check is not None and stage.name in mine:
-            check()
+        checks = ["check"] + ["check_online"] * plan.asks_web(store, map(Path, inputs))
+        for name in checks if stage.name in mine else ():
+            if check := getattr(stage, name, None):
+                check()
     if plan.manifests(store):
         find()  # refuses a root made with other settings before anything new is planned
     if inputs:

@@ -25,8 +25,10 @@ from humanverse.layers.commit import (
 )
 from humanverse.layers.store import Store
 from humanverse.plan import Unit, read_unit
-from humanverse.stage import Stage, reasons_of
+from humanverse.stage import Stage, reasons_of, telemetry_of
 
+TELEMETRY = "telemetry"
+"""Folder of a root."""
 BATCH_BYTES = 256 << 20
 """Most bytes of one call of a stage, unless a single row is larger."""
 
@@ -95,7 +97,16 @@ def commit(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) -
             layers[stage.name] = write_layer(store, unit.name, stage.name, columns, mark, mine)
     made = Commit(unit.name, task.number, unit.rows, layers)
     publish(store, made)
+    _keep_telemetry(store, task, table, stages)
     return made
+
+
+def _keep_telemetry(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) -> None:
+    """Write down how it went, outside of what a commit makes real and verifies."""
+    names = [n for s in stages if s.name in task.todo for n in telemetry_of(s).names]
+    if names:
+        name = f"{TELEMETRY}/{task.unit.name}.g{task.number}.parquet"
+        store.replace_table(name, table.select(["key", *names]))
 
 
 def drop_dead_members(table: pa.Table) -> pa.Table:
@@ -133,7 +144,7 @@ def cuts(table: pa.Table, rows: int) -> Iterator[pa.Table]:
 
 def _answer_schema(stage: Stage) -> pa.Schema:
     head, tail = pa.field("key", pa.string()), pa.field("reason", pa.string())
-    return pa.schema([head, *stage.writes, tail])
+    return pa.schema([head, *stage.writes, *telemetry_of(stage), tail])
 
 
 def _checked(stage: Stage, batch: pa.Table, answer: pa.Table) -> pa.Table:

@@ -3,9 +3,10 @@
 import pyarrow as pa
 import pytest
 
+from humanverse import schema
 from humanverse.collect import Collect
 from humanverse.collect.by_img2dataset import reason_of
-from humanverse.collect.manners import opted_out
+from humanverse.collect.web.manners import opted_out
 from humanverse.run.unit import apply
 from humanverse.testing.web import ANY, demo_web
 
@@ -16,18 +17,18 @@ def odd_web():
         yield made
 
 
-def collected(web, rows, **settings):
-    stage = Collect(allow_hosts=("127.0.0.1",), timeout=3.0, max_bytes=4 << 20, **settings)
-    count = len(rows)
-    table = pa.table(
-        {
-            "key": [f"{n:032x}" for n in range(count)],
-            "url": [web.url(row.path) for row in rows],
-            "location": pa.nulls(count, pa.string()),
-            "reason": pa.nulls(count, pa.string()),
-            "stage": pa.nulls(count, pa.string()),
-        }
-    )
+def collected(web, rows, hints=None, **settings):
+    defaults = {"per_host_rate": 0, "timeout": 3.0, "max_bytes": 4 << 20}
+    stage = Collect(allow_hosts=("127.0.0.1",), **defaults | settings)
+    addresses = {
+        "key": [f"{n:032x}" for n in range(len(rows))],
+        "url": [web.url(row.path) for row in rows],
+    }
+    known = addresses | (hints or {})
+    kind = pa.schema([*schema.schema_of(schema.PLAN), ("reason", pa.string())])
+    kind = kind.append(pa.field("stage", pa.string()))
+    columns = {f.name: known.get(f.name, pa.nulls(len(rows), f.type)) for f in kind}
+    table = pa.table(columns, schema=kind)
     stage.open()
     try:
         return apply(table, stage).to_pylist()

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from humanverse.codec import decode_jpeg
-from humanverse.collect.picture import BadPicture, normalise
+from humanverse.collect.picture import BadPicture, Bounds, normalise
 from humanverse.testing.web import pixel_bomb
 
-BOUNDS = {"max_side": 512, "min_side": 16, "max_pixels": 10_000_000, "quality": 95}
+BOUNDS = Bounds(max_side=512, min_side=16, max_pixels=10_000_000, quality=95)
 COLOURS = ((250, 20, 20), (20, 250, 20), (20, 20, 250), (240, 240, 30))
 
 
@@ -66,7 +66,7 @@ def test_every_orientation_comes_out_upright_and_without_metadata(orientation, k
     exif = Image.Exif()
     exif[0x0112] = orientation
     exif[0x010F] = "maker"
-    picture = normalise(encoded(image, kind, exif=exif), **BOUNDS)
+    picture = normalise(encoded(image, kind, exif=exif), BOUNDS)
     assert (picture.width, picture.height) == (120, 80)
     assert (picture.original_width, picture.original_height) == (120, 80)
     assert_quarters(picture)
@@ -85,7 +85,7 @@ def test_every_mode_becomes_rgb(mode):
     else:
         image, form = quarters().convert(mode), "TIFF" if mode in ("CMYK", "LA") else "PNG"
         centre = None
-    picture = normalise(encoded(image, form), **BOUNDS)
+    picture = normalise(encoded(image, form), BOUNDS)
     pixels = decode_jpeg(picture.jpeg)
     assert pixels.shape == (80, 120, 3)
     if centre is not None:
@@ -96,19 +96,19 @@ def test_every_mode_becomes_rgb(mode):
 
 def test_transparency_lies_on_white():
     clear = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
-    assert decode_jpeg(normalise(encoded(clear, "PNG"), **BOUNDS).jpeg).min() >= 250
+    assert decode_jpeg(normalise(encoded(clear, "PNG"), BOUNDS).jpeg).min() >= 250
 
 
 def test_the_first_frame_of_an_animation_is_taken():
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "green")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    red, green, blue = decode_jpeg(normalise(data, **BOUNDS).jpeg)[32, 32].astype(int)
+    red, green, blue = decode_jpeg(normalise(data, BOUNDS).jpeg)[32, 32].astype(int)
     assert red > 240 and green < 20 and blue < 20
 
 
 @pytest.mark.parametrize("size", [(3000, 2000), (513, 100), (512, 512), (700, 699)])
 def test_large_pictures_shrink_to_the_side_and_keep_their_shape(size):
-    picture = normalise(encoded(quarters(*size)), **BOUNDS)
+    picture = normalise(encoded(quarters(*size)), BOUNDS)
     assert max(picture.width, picture.height) == 512
     assert (picture.original_width, picture.original_height) == size
     assert abs(picture.width / picture.height - size[0] / size[1]) < 0.02
@@ -129,7 +129,7 @@ def test_large_pictures_shrink_to_the_side_and_keep_their_shape(size):
 )
 def test_what_cannot_be_used_has_a_reason(data, reason):
     with pytest.raises(BadPicture) as caught:
-        normalise(data, **BOUNDS)
+        normalise(data, BOUNDS)
     assert caught.value.reason == reason
 
 
@@ -141,7 +141,7 @@ def test_damaged_files_end_in_a_picture_or_a_reason(kind, data):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(whole)))
     try:
-        picture = normalise(bytes(whole[:cut]), **BOUNDS)
+        picture = normalise(bytes(whole[:cut]), BOUNDS)
     except BadPicture as bad:
         assert bad.reason in ("not_image", "broken_image", "too_many_pixels", "too_small")
     else:
@@ -154,7 +154,7 @@ def test_the_perceptual_hash_survives_resizing_and_tells_pictures_apart():
     for _ in range(6):
         blocks = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
         variants = [
-            int(normalise(encoded(blocks.resize(size), quality=q), **BOUNDS).phash, 16)
+            int(normalise(encoded(blocks.resize(size), quality=q), BOUNDS).phash, 16)
             for size, q in (((400, 400), 95), ((150, 150), 60))
         ]
         assert (variants[0] ^ variants[1]).bit_count() <= 10
@@ -168,7 +168,7 @@ def test_real_odd_files_end_in_a_picture_or_a_reason(real):
     for path in sorted((real / "photos" / "pillow_edge").iterdir()):
         if path.suffix not in (".txt", "") and path.is_file():
             try:
-                portraits[path.name] = normalise(path.read_bytes(), **BOUNDS)
+                portraits[path.name] = normalise(path.read_bytes(), BOUNDS)
             except BadPicture as bad:
                 assert bad.reason in ("not_image", "broken_image", "too_many_pixels", "too_small")
     upright = decode_jpeg(portraits["hopper.jpg"].jpeg).astype(int)
@@ -184,4 +184,4 @@ def test_a_broken_avif_is_a_broken_image(box):
     out = io.BytesIO()
     Image.new("RGB", (300, 300)).save(out, "AVIF")
     with pytest.raises(BadPicture, match="broken_image"):
-        normalise(out.getvalue().replace(box, b"xxxx"), **BOUNDS)
+        normalise(out.getvalue().replace(box, b"xxxx"), BOUNDS)

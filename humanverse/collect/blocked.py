@@ -1,0 +1,101 @@
+"""Lists of what must not be taken: known-bad hashes, and what its owners asked to be left out.
+
+A list is a text file, one entry a line, `kind value`:
+
+    url https://example.org/me.jpg
+    host example.org                  and all hosts under it
+    sha256 | sha1 | md5 <hex>         of the bytes as served
+    phash <16 hex>                    of the picture, and of pictures that look the same
+    key <32 hex>                      as ledgers and samples tell it
+
+Empty lines, and what follows a `#` that begins a word, are passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from humanverse.errors import UsageError
+from humanverse.keys import url_key
+
+DIGITS = {"sha256": 64, "sha1": 40, "md5": 32, "key": 32, "phash": 16}
+ALIKE = 4
+"""Bits in which two perceptual hashes may differ: resized or encoded anew, a picture's differs by
+less than one in the mean, and one pair of different pictures in a million by so few."""
+
+
+class Blocklist:
+    """What the lists name. Empty without files."""
+
+    def __init__(self, files: Iterable[str | Path] = ()) -> None:
+        """Read the lists.
+
+        Raises:
+            UsageError: a file is missing, or a line is none of the above; it names the line.
+        """
+        self._named: dict[str, set[str]] = {kind: set() for kind in (*DIGITS, "host")}
+        for file in files:
+            for kind, value in _entries(Path(file)):
+                self._named[kind].add(value)
+        phashes = [int(value, 16) for value in self._named["phash"]]
+        self._phashes = np.asarray(phashes, np.uint64)
+
+    def has_key(self, key: str) -> bool:
+        """Whether the row's key, or the URL that it was made of, is named."""
+        return key in self._named["key"]
+
+    def has_host(self, host: str) -> bool:
+        """Whether the host, or a domain that it lies under, is named."""
+        if not self._named["host"]:
+            return False
+        parts = host.lower().rstrip(".").split(".")
+        return any(".".join(parts[n:]) in self._named["host"] for n in range(len(parts)))
+
+    def has_bytes(self, data: bytes, sha256: str) -> bool:
+        """Whether a hash of the bytes is named; the sha256 is known already."""
+        if sha256 in self._named["sha256"]:
+            return True
+        others = (name for name in ("sha1", "md5") if self._named[name])
+        # No security hangs on these two: lists are published in them.
+        return any(
+            hashlib.new(name, data, usedforsecurity=False).hexdigest() in self._named[name]
+            for name in others
+        )
+
+    def has_picture(self, phash: str) -> bool:
+        """Whether a picture that looks the same is named."""
+        if not self._phashes.size:
+            return False
+        apart = np.bitwise_count(self._phashes ^ np.uint64(int(phash, 16)))
+        return bool((apart <= ALIKE).any())
+
+
+def _entries(file: Path) -> Iterable[tuple[str, str]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: the list cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        words = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split()
+        if words:
+            yield _entry(words, f"{file}:{number}")
+
+
+def _entry(words: Sequence[str], place: str) -> tuple[str, str]:
+    if len(words) == 2:
+        kind, value = words
+        if kind == "url" and (key := url_key(value)) is not None:
+            return "key", key
+        if kind == "host" and re.fullmatch(r"[^\s/:@]+", value):
+            return "host", value.lower().strip(".")
+        if re.fullmatch(rf"[0-9a-fA-F]{{{DIGITS.get(kind, 0)}}}", value):
+            return kind, value.lower()
+    raise UsageError(
+        f"{place}: {' '.join(words)!r} is no entry: wanted url, host, sha256, sha1, md5, phash or "
+        "key, and its value"
+    )
