@@ -75,6 +75,13 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
                 "--redo", action="store_true", help="replace layers of other settings"
             )
             verb.add_argument("--keep-rejected", action="store_true", help="their bytes too")
+        if name in ("build", "collect"):
+            verb.add_argument(
+                "--retry",
+                default="",
+                metavar="transient|REASONS",
+                help="first plan again what ended for these reasons",
+            )
         verb.set_defaults(verb=_run, name=name)
     demo = verbs.add_parser("demo", help="the whole way on a web served from this machine")
     demo.add_argument("--out", default="runs/demo", metavar="ROOT")
@@ -93,6 +100,11 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         parser.set_defaults(verb=verb)
         if name == "verify":
             parser.add_argument("--sweep", action="store_true", help="remove files no commit names")
+    handed = verbs.add_parser("export", help="what was collected, in another tool's layout")
+    handed.add_argument("root", metavar="ROOT")
+    handed.add_argument("--as", choices=("img2dataset",), required=True, dest="layout")
+    handed.add_argument("--to", required=True, metavar="DIR", help="folder of the export")
+    handed.set_defaults(verb=_export)
     explain = verbs.add_parser("explain", help="one row through every stage: what each saw")
     explain.add_argument("what", metavar="URL|KEY|PHOTO")
     explain.add_argument("--recipe", default="demo")
@@ -125,7 +137,9 @@ def _run(args: argparse.Namespace) -> int:
         build.prepare(store, recipe, args.input, SLICES, build.Settings(), watcher)
         terminal.funnel(funnel(store))
         return 0
-    settings = build.Settings(args.runner, args.limit, args.redo, args.keep_rejected)
+    settings = build.Settings(
+        args.runner, args.limit, args.redo, args.keep_rejected, getattr(args, "retry", "")
+    )
     whole = args.name == "build"
     outcome = build.build(
         recipe,
@@ -173,6 +187,14 @@ def _report(args: argparse.Namespace) -> int:
     from humanverse.report import write_report
 
     print(write_report(Store(args.root)))
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from humanverse.export.img2dataset import export
+    from humanverse.layers.store import Store
+
+    terminal.exported(export(Store(args.root), Store(args.to)), args.to)
     return 0
 
 

@@ -98,7 +98,9 @@ LABELS: dict[str, Column] = {
 }
 
 OUTCOME: dict[str, Column] = {
-    "generation": Column(pa.int32(), "generation of the plan that first took the row up"),
+    "generation": Column(
+        pa.int32(), "generation of the plan that its unit, or its refusal, belongs to"
+    ),
     "unit": Column(pa.string(), "unit of work; null for a row that was not planned"),
     "status": Column(pa.string(), "kept, rejected, failed, deferred or pending"),
     "reason": Column(pa.string(), "why it is not kept; null for kept and pending"),

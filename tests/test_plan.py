@@ -15,7 +15,7 @@ from humanverse import plan
 from humanverse.errors import DataError, UsageError
 from humanverse.keys import url_key
 from humanverse.layers.store import Store
-from humanverse.plan import Plan, make_plan
+from humanverse.plan import Plan, make, make_plan
 
 URLS = st.lists(
     st.one_of(
@@ -231,14 +231,14 @@ def test_two_plans_made_at_once_do_not_write_over_each_other(tmp_path, monkeypat
     store = Store(tmp_path / "root")
     first = table(tmp_path / "a.parquet", ["http://a/x", "http://a/y"])
     second = table(tmp_path / "b.parquet", ["http://b/x", "http://b/y"])
-    cut = plan._cut
+    cut = make._cut
 
     def slow(*arguments):
-        monkeypatch.setattr(plan, "_cut", cut)
+        monkeypatch.setattr(make, "_cut", cut)
         make_plan(store, [second], Plan())
         return cut(*arguments)
 
-    monkeypatch.setattr(plan, "_cut", slow)
+    monkeypatch.setattr(make, "_cut", slow)
     with pytest.raises(DataError, match="another plan"):
         make_plan(store, [first], Plan())
     assert {row["file"] for row in planned(store)} == {"b.parquet"}

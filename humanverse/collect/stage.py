@@ -63,7 +63,7 @@ class Collect(BaseStage):
     contact: str = operational("")
     """Where a site's owner reaches you, by mail or web: it goes into the user agent."""
     timeout: float = operational(30.0)
-    """Seconds for one URL with its redirects, tries and waits."""
+    """Seconds for one URL with its redirects and tries, from when its turn has come."""
     tries: int = operational(3)
     max_redirects: int = operational(5)
     connections: int = operational(256)
@@ -165,8 +165,11 @@ class Collect(BaseStage):
         )
 
     async def _bring_all(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._bring(row)) for row in rows]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._bring(row)) for row in rows]
+        except ExceptionGroup as failed:  # such as a decoder that cannot start: one tells enough
+            raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def _bring(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +217,7 @@ class Collect(BaseStage):
             if row["location"] is None and not self._blocked.has_key(row["key"])
         }
         limits, guard = self._limits(), Guard(self.allow_hosts)
-        fetched = by_img2dataset.fetch_all(urls, guard, limits, self.connections)
+        fetched = by_img2dataset.fetch_all(urls, guard, limits, min(self.connections, 64))
         return list(self._threads.map(self._finish, rows, map(fetched.get, range(len(rows)))))
 
     def _finish(self, row: dict[str, Any], fetched: Fetched | None) -> dict[str, Any]:

@@ -6,9 +6,10 @@ the rows planned, which is checked whenever it is made.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 
 from humanverse import plan, schema
 from humanverse.errors import DataError, UsageError
-from humanverse.layers.commit import Commits, read_layer
+from humanverse.layers.commit import Commits, Layer, read_layer
 from humanverse.layers.store import Store
 
 RECIPE = "recipe.json"
@@ -69,7 +70,10 @@ def ledger(store: Store) -> pa.Table:
     """
     stages, commits = stage_marks(store), Commits.read(store)
     reasons = all_reasons(store)
-    tables = [_unit_rows(store, unit, stages, commits, reasons) for unit in plan.units(store)]
+    replaced, tables = plan.read_replaced(store), []
+    for unit in plan.units(store):
+        table = unit_rows(store, unit, stages, commits, reasons)
+        tables.append(replaced[unit.name].rest(table) if unit.name in replaced else table)
     for generation, table in plan.read_unplanned(store):
         tables.append(_with_outcome(table, generation, None, table["reason"], "plan", reasons))
     out = pa.concat_tables([_SCHEMA.empty_table(), *map(_fitted, tables)])
@@ -80,27 +84,33 @@ def ledger(store: Store) -> pa.Table:
 
 
 def funnel(store: Store) -> Funnel:
-    """Counts from the plan and the commits, without reading any layer."""
+    """Counts from the plan and the commits, without reading layers (but those made anew since some
+    of their rows were tried again).
+    """
     stages, commits = stage_marks(store), Commits.read(store)
-    units = plan.units(store)
+    units, replaced = plan.units(store), plan.read_replaced(store)
     reasons = {name: Counter[str]() for name in ["plan", *stages]}
     kept = pending = committed = 0
     for _, table in plan.read_unplanned(store):
         reasons["plan"].update(table["reason"].to_pylist())
     for unit in units:
-        layers = commits.layers(unit.name)
-        left = unit.rows
-        for name, mark in stages.items():
-            if name not in layers or layers[name].fingerprint != mark:
-                pending += left
-                break
-            reasons[name].update(layers[name].reasons)
-            left -= sum(layers[name].reasons.values())
-        else:
-            kept += left
-            committed += 1
+        counts, complete = _counts(store, unit, stages, commits, replaced.get(unit.name))
+        for (stage, reason), number in counts.items():
+            reasons[stage][reason] += number
+        left = unit.rows - counts.total()
+        left -= len(replaced[unit.name].keys) if unit.name in replaced else 0
+        kept += left if complete else 0
+        pending += 0 if complete else left
+        committed += complete
     rows = sum(manifest["rows"] for manifest in plan.manifests(store))
     return Funnel(rows, kept, pending, reasons, len(units), committed)
+
+
+def layers_mark(layers: Mapping[str, Layer], stages: Iterable[str], last: str) -> str:
+    """12 hex digits that change with the content of any of a unit's layers up to a stage."""
+    upto = list(stages)
+    names = [layers[name].parquet.name for name in upto[: upto.index(last) + 1] if name in layers]
+    return hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]
 
 
 def all_reasons(store: Store) -> dict[str, schema.Reason]:
@@ -109,21 +119,47 @@ def all_reasons(store: Store) -> dict[str, schema.Reason]:
     return schema.REASONS | {name: schema.Reason("rejected", doc) for name, doc in own.items()}
 
 
-def _unit_rows(
+def _counts(
+    store: Store,
+    unit: plan.Unit,
+    stages: Mapping[str, str],
+    commits: Commits,
+    replaced: plan.Replaced | None,
+) -> tuple[Counter[tuple[str, str]], bool]:
+    """Rows of a unit by the stage and reason of their end, and whether all stages saw it."""
+    layers = commits.layers(unit.name)
+    seen = list(_current(layers, stages))
+    complete = len(seen) == len(stages)
+    ended = {(n, reason): rows for n in seen for reason, rows in layers[n].reasons.items()}
+    if replaced is None:
+        return Counter(ended), complete
+    if all(layers_mark(layers, stages, stage) == mark for stage, mark in replaced.marks):
+        return Counter(ended) - replaced.ends, complete
+    table = replaced.rest(unit_rows(store, unit, stages, commits, all_reasons(store)))
+    ends = zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    return Counter(end for end in ends if end[0] is not None), complete
+
+
+def _current(layers: Mapping[str, Layer], stages: Mapping[str, str]) -> Iterator[str]:
+    """The stages, from the first, whose layers are there and not stale."""
+    for name, mark in stages.items():
+        if name not in layers or layers[name].fingerprint != mark:
+            return
+        yield name
+
+
+def unit_rows(
     store: Store,
     unit: plan.Unit,
     stages: Mapping[str, str],
     commits: Commits,
     reasons: dict[str, schema.Reason],
 ) -> pa.Table:
-    table = plan.read_unit(store, unit)
-    layers = commits.layers(unit.name)
+    """All rows of a unit with their outcome, also those that later units hold again."""
+    table, layers = plan.read_unit(store, unit), commits.layers(unit.name)
     reason = stage = pa.nulls(unit.rows, pa.string())
-    complete = True
-    for name, mark in stages.items():
-        if name not in layers or layers[name].fingerprint != mark:
-            complete = False
-            break
+    seen = list(_current(layers, stages))
+    for name in seen:
         fields = read_layer(store, layers[name])
         mine = pc.and_(pc.is_null(reason), pc.is_valid(fields["reason"]))
         reason = pc.if_else(mine, fields["reason"], reason)
@@ -131,6 +167,7 @@ def _unit_rows(
         for column in fields.column_names:
             if column in _SCHEMA.names and column not in ("key", "reason"):
                 table = table.append_column(column, fields[column])
+    complete = len(seen) == len(stages)
     generation = int(unit.name.partition("-")[0])
     return _with_outcome(table, generation, unit.name, reason, stage, reasons, complete=complete)
 

@@ -58,6 +58,8 @@ def _plan(store: Store) -> Iterator[str]:
             for part in manifest["parts"]:
                 yield from _plan_file(store, part["file"], part.get("sha256"))
                 yield from _plan_file(store, part["unplanned"], part.get("unplanned_sha256"))
+            for part in manifest.get("replaced", ()):
+                yield from _plan_file(store, part["file"], part["sha256"])
         for unit in plan.units(store):
             keys = plan.read_unit(store, unit)["key"].to_pylist()
             if len(keys) != unit.rows or keys != sorted(set(keys)):

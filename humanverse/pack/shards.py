@@ -63,6 +63,7 @@ def pack(store: Store, marks: Mapping[str, str], units_per_shard: int) -> list[S
         units_per_shard: units of one shard, a fixed range of their numbers.
     """
     commits, stages = Commits.read(store), list(marks)
+    replaced = plan.read_replaced(store)
     before = {
         shard.number: shard
         for shard in read_shards(store)
@@ -76,7 +77,7 @@ def pack(store: Store, marks: Mapping[str, str], units_per_shard: int) -> list[S
         if number in before and before[number].source == source:
             shards.append(before[number])
         elif complete:
-            shards.append(_write(store, number, source, stages, complete))
+            shards.append(_write(store, number, source, stages, complete, replaced))
     shards = [shard for shard in shards if shard.samples]
     _write_index(store, shards)
     for number in before.keys() - {shard.number for shard in shards}:
@@ -129,12 +130,14 @@ def _write(
     source: str,
     stages: Sequence[str],
     units: Sequence[tuple[plan.Unit, dict[str, Layer]]],
+    replaced: Mapping[str, plan.Replaced],
 ) -> Shard:
     tables: list[pa.Table] = []
 
     def members() -> Iterator[tuple[str, bytes]]:
         for unit, layers in units:
-            table, unit_members = _kept(store, unit, [layers[name] for name in stages])
+            mine = [layers[name] for name in stages]
+            table, unit_members = _kept(store, unit, mine, replaced.get(unit.name))
             tables.append(table)
             for key, files in unit_members:
                 yield from ((f"{key}.{extension}", files[extension]) for extension in sorted(files))
@@ -153,9 +156,9 @@ def _write(
 
 
 def _kept(
-    store: Store, unit: plan.Unit, layers: Sequence[Layer]
+    store: Store, unit: plan.Unit, layers: Sequence[Layer], replaced: plan.Replaced | None
 ) -> tuple[pa.Table, list[tuple[str, dict[str, bytes]]]]:
-    """The kept rows of a unit: their fields, and key by key their members."""
+    """The kept rows of a unit that count there: their fields, and key by key their members."""
     table = plan.read_unit(store, unit).drop_columns("location")
     alive: Any = pa.array([True] * unit.rows)
     for layer in layers:
@@ -165,6 +168,7 @@ def _kept(
             if name not in ("key", "reason"):
                 table = table.append_column(name, fields[name])
     kept = table.filter(alive)
+    kept = replaced.rest(kept) if replaced else kept
     binary: dict[str, dict[str, bytes]] = {key: {} for key in kept["key"].to_pylist()}
     for layer in layers:
         for key, files in read_members(store, layer).items():

@@ -21,6 +21,7 @@ from humanverse.pack.card import write_card
 from humanverse.pack.shards import Shard, pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
+from humanverse.run.retry import retry
 from humanverse.run.work import Work, find_work, up_to
 from humanverse.stage import fingerprints, unopened
 
@@ -43,6 +44,8 @@ class Settings:
     """Make layers anew that were made with other settings."""
     keep_rejected: bool = False
     """Keep the bytes of rejected pictures too."""
+    retry: str = ""
+    """Try again what ended for these reasons: `transient`, or names with commas between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +160,19 @@ def prepare(
         if made:
             seconds = time.monotonic() - started
             watcher.says(f"planned {made['rows']} rows in {seconds:.1f} s")
+    if settings.retry:
+        _retry(store, recipe, settings.retry, watcher)
     work = find()
     store.prepare()
     store.replace(ledger.RECIPE, to_json(resolved).encode())
     return work
+
+
+def _retry(store: Store, recipe: Recipe, wanted: str, watcher: Watcher) -> None:
+    if not plan.manifests(store) or not store.exists(ledger.RECIPE):
+        raise UsageError(f"{store.root} holds no outcomes yet: nothing can be tried again")
+    rows = retry(store, wanted, recipe.plan.unit_rows)
+    watcher.says(f"planned {rows} rows again" if rows else f"no row ended for {wanted}")
 
 
 def pack_root(store: Store, recipe: Recipe) -> list[Shard]:

@@ -1,0 +1,20 @@
+"""Plan: every row of the tables gets a key, and a unit of work; see `humanverse.plan.make`."""
+
+from humanverse.plan.again import Replaced, plan_again, read_replaced
+from humanverse.plan.make import asks_web, make_plan
+from humanverse.plan.settings import Plan
+from humanverse.plan.units import Unit, manifests, read_unit, read_unplanned, units
+
+__all__ = [
+    "Plan",
+    "Replaced",
+    "Unit",
+    "asks_web",
+    "make_plan",
+    "manifests",
+    "plan_again",
+    "read_replaced",
+    "read_unit",
+    "read_unplanned",
+    "units",
+]
