@@ -4,16 +4,18 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 RECIPE ?= pipelines/humanverse.py
 OUT ?= runs/humanverse
+TO ?= $(OUT)-img2dataset
 INPUT ?=
 SET ?=
 RUNNER ?= auto
+RETRY ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report schemas lock clean
+.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export schemas lock clean
 
 help: ## list the targets
-	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto]"
+	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient]"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the lite models' weights
@@ -44,10 +46,12 @@ format: setup ## mend lint and format where it can be done by machine
 plan: setup ## plan INPUT into OUT
 	$(BIN)/humanverse plan $(ARGS) --input $(INPUT)
 
-collect filter annotate: setup
+filter annotate: setup
 	$(BIN)/humanverse $@ $(ARGS) --runner $(RUNNER)
 
-collect: ## fetch the pictures of the plan in OUT
+collect: setup ## fetch the pictures of the plan in OUT; RETRY=transient tries again what failed
+	$(BIN)/humanverse collect $(ARGS) --runner $(RUNNER) $(if $(RETRY),--retry $(RETRY))
+
 filter: ## find people and decide
 annotate: ## pose, depth and normals of what stays
 
@@ -55,7 +59,7 @@ pack: setup ## shards out of OUT's layers
 	$(BIN)/humanverse pack $(ARGS)
 
 build: setup ## all stages at once, unit by unit, from INPUT into OUT
-	$(BIN)/humanverse build $(ARGS) --runner $(RUNNER) $(if $(INPUT),--input $(INPUT))
+	$(BIN)/humanverse build $(ARGS) --runner $(RUNNER) $(if $(INPUT),--input $(INPUT)) $(if $(RETRY),--retry $(RETRY))
 
 status verify report: setup
 	$(BIN)/humanverse $@ $(OUT)
@@ -63,6 +67,9 @@ status verify report: setup
 status: ## the funnel of OUT so far
 verify: ## re-read OUT and prove it whole
 report: ## a static page on OUT
+
+export: setup ## what was collected in OUT, as img2dataset writes it, into TO
+	$(BIN)/humanverse export $(OUT) --as img2dataset --to $(TO)
 
 schemas: setup ## export the schemas to schemas/
 	$(BIN)/humanverse schemas schemas

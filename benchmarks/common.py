@@ -41,7 +41,8 @@ def wilson(right: int, of: int, z: float = 1.96) -> tuple[float, float]:
     share = right / of
     middle = share + z * z / (2 * of)
     reach = z * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return (middle - reach) / (1 + z * z / of), (middle + reach) / (1 + z * z / of)
+    low, high = ((middle + side) / (1 + z * z / of) for side in (-reach, reach))
+    return max(0.0, low), min(1.0, high)
 
 
 def show_share(name: str, right: int, of: int) -> float:

@@ -28,6 +28,7 @@ from humanverse.run.build import Watcher
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from humanverse.export.img2dataset import Exported
     from humanverse.run.build import Outcome
 
 _errors = Console(stderr=True)
@@ -107,6 +108,21 @@ def packed(shards: Sequence[Shard]) -> None:
     """How much was packed."""
     samples, size = sum(s.samples for s in shards), sum(s.tar_bytes for s in shards)
     print(f"packed {samples} samples in {len(shards)} shards, {size / 1e6:.1f} MB")
+
+
+def exported(done: Exported, folder: str) -> None:
+    """How much lies in the folder of an export, and what could not be handed on."""
+    print(
+        f"exported {done.pictures} pictures of {done.rows} rows in {done.shards} shards to "
+        f"{folder}, {done.written} of them written now"
+    )
+    if done.not_kept:
+        print(
+            f"{done.not_kept} pictures were collected but not kept: run collect as a slice, "
+            "or build --keep-rejected"
+        )
+    if done.waiting:
+        print(f"{done.waiting} units are not collected yet: export again once they are")
 
 
 def finished(outcome: Outcome, limit: int | None) -> int:

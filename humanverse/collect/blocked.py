@@ -49,6 +49,10 @@ class Blocklist:
         """Whether the row's key, or the URL that it was made of, is named."""
         return key in self._named["key"]
 
+    def has_url(self, url: str) -> bool:
+        """Whether a URL that a redirect leads to is named."""
+        return bool(self._named["key"]) and (url_key(url) or "") in self._named["key"]
+
     def has_host(self, host: str) -> bool:
         """Whether the host, or a domain that it lies under, is named."""
         if not self._named["host"]:

@@ -64,7 +64,7 @@ def _judge(guard: Guard, url: str) -> Fetched | None:
         parsed = URL(url)
         guard.check(parsed)
         for answer in socket.getaddrinfo(parsed.host, parsed.port, type=socket.SOCK_STREAM):
-            guard.check_answer(parsed.host or "", str(answer[4][0]))
+            guard.check_answer(parsed.raw_host or "", str(answer[4][0]))
     except (Refused, ValueError):
         return Fetched(None, "bad_address")
     except socket.gaierror:

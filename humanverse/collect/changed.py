@@ -7,6 +7,7 @@ and encode anew, so only a gross mismatch counts.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from humanverse.collect.picture import Picture
@@ -37,10 +38,7 @@ def changed(seen: Seen, data: bytes, picture: Picture) -> bool:
 
 
 def _bits(phash: str) -> int | None:
-    try:
-        return int(phash, 16) if len(phash) == 16 else None
-    except ValueError:
-        return None
+    return int(phash, 16) if re.fullmatch(r"[0-9a-fA-F]{16}", phash) else None
 
 
 def _reshaped(seen: Seen, picture: Picture) -> bool:

@@ -124,14 +124,14 @@ class Collect(BaseStage):
             self._fetcher = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
 
     def close(self) -> None:
-        """Close connections, end the loop and the decoders."""
+        """Close connections, end the loop and the decoders. Calls that still wait are cancelled."""
         if self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._fetcher.close(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
             self._loop = None
-        self._threads.shutdown()
+        self._threads.shutdown(cancel_futures=True)
         self._decoders.close()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -161,8 +161,15 @@ class Collect(BaseStage):
             ),
             connections=self.connections,
             adaptive=self.adaptive,
-            blocked=lambda _, host: self._blocked.has_host(host),
+            blocked=lambda url, host: self._blocked.has_host(host) or self._blocked.has_url(url),
         )
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._fetcher.close()
 
     async def _bring_all(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:

@@ -136,6 +136,8 @@ def open(root: str | Path, columns: Sequence[str] | None = None, filters: Any = 
     index = root / "shards" / "index.parquet"
     if not index.is_file():
         raise UsageError(f"{root} holds no shards: run `humanverse pack` on it first")
+    if not index.with_name("dataset.json").is_file():
+        raise UsageError(f"{root} is being packed, or packing broke off: run `humanverse pack`")
     wanted = tuple(MEMBERS) if columns is None else tuple(columns)
     if unknown := [name for name in wanted if name not in MEMBERS]:
         raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")

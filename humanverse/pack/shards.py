@@ -26,6 +26,8 @@ from humanverse.pack.sample import members_of
 FOLDER = "shards"
 INDEX = f"{FOLDER}/index.parquet"
 DATASET = f"{FOLDER}/dataset.json"
+FORMER = f"{FOLDER}/dataset.former.json"
+"""The list of shards while some are being replaced: until all fit together there is no dataset."""
 VERSION = 1
 """Raise it when equal layers give other shards."""
 
@@ -64,11 +66,7 @@ def pack(store: Store, marks: Mapping[str, str], units_per_shard: int) -> list[S
     """
     commits, stages = Commits.read(store), list(marks)
     replaced = plan.read_replaced(store)
-    before = {
-        shard.number: shard
-        for shard in read_shards(store)
-        if store.exists(shard.tar) and store.exists(shard.parquet)
-    }
+    before = _before(store)
     shards = []
     for number, units in _ranges(plan.units(store), units_per_shard):
         complete = [(u, commits.layers(u.name)) for u in units]
@@ -77,13 +75,39 @@ def pack(store: Store, marks: Mapping[str, str], units_per_shard: int) -> list[S
         if number in before and before[number].source == source:
             shards.append(before[number])
         elif complete:
+            _close(store)
             shards.append(_write(store, number, source, stages, complete, replaced))
     shards = [shard for shard in shards if shard.samples]
-    _write_index(store, shards)
-    for number in before.keys() - {shard.number for shard in shards}:
+    gone = before.keys() - {shard.number for shard in shards}
+    if gone:
+        _close(store)
+    for number in gone:
         store.remove(before[number].tar)
         store.remove(before[number].parquet)
+    _write_index(store, shards)
+    store.remove(FORMER)
     return shards
+
+
+def _before(store: Store) -> dict[int, Shard]:
+    """The shards that are there as listed, by number; after a crash only those whose bytes fit."""
+    whole = store.exists(DATASET)
+
+    def fits(name: str, sha256: str) -> bool:
+        return store.exists(name) and (whole or store.sha256(name) == sha256)
+
+    return {
+        shard.number: shard
+        for shard in _listed(store, DATASET if whole else FORMER)
+        if fits(shard.tar, shard.tar_sha256) and fits(shard.parquet, shard.parquet_sha256)
+    }
+
+
+def _close(store: Store) -> None:
+    """Take the list of shards away before one of them changes, so that nobody reads a mixture."""
+    if store.exists(DATASET):
+        store.replace(FORMER, store.read(DATASET))
+        store.remove(DATASET)
 
 
 def _current(layers: Mapping[str, Layer], marks: Mapping[str, str]) -> bool:
@@ -92,9 +116,13 @@ def _current(layers: Mapping[str, Layer], marks: Mapping[str, str]) -> bool:
 
 def read_shards(store: Store) -> list[Shard]:
     """The shards of a packed root; none if it is not packed."""
-    if not store.exists(DATASET):
+    return _listed(store, DATASET)
+
+
+def _listed(store: Store, name: str) -> list[Shard]:
+    if not store.exists(name):
         return []
-    return [Shard(**shard) for shard in json.loads(store.read(DATASET))["shards"]]
+    return [Shard(**shard) for shard in json.loads(store.read(name))["shards"]]
 
 
 def place_columns(extension: str) -> tuple[str, str]:

@@ -11,11 +11,8 @@ import pyarrow as pa
 from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
 from humanverse.run.unit import Task, advance, commit, start
-from humanverse.run.work import groups
+from humanverse.run.work import OVERLAP, groups
 from humanverse.stage import Stage, unopened
-
-AHEAD = 2
-"""Units whose pictures are being fetched while an earlier one is annotated."""
 
 
 def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Iterator[Commit]:
@@ -28,27 +25,26 @@ def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> I
     def fetch(task: Task) -> pa.Table:
         return advance(store, task, start(store, task), first)
 
+    pool = ThreadPoolExecutor(OVERLAP, thread_name_prefix="unit")
     try:
         for stage in opened:
             stage.open()
-        with ThreadPoolExecutor(AHEAD, thread_name_prefix="unit") as pool:
-            waiting: deque[tuple[Task, Future[pa.Table]]] = deque()
-            try:
-                for task in [*tasks, *[None] * AHEAD]:
-                    if task is not None:
-                        waiting.append((task, pool.submit(fetch, task)))
-                    if waiting and (task is None or len(waiting) > AHEAD):
-                        current, table = waiting.popleft()
-                        done = advance(store, current, table.result(), rest)
-                        yield commit(store, current, done, stages)
-            finally:
-                for _, future in waiting:
-                    future.cancel()
+        waiting: deque[tuple[Task, Future[pa.Table]]] = deque()
+        for task in [*tasks, *[None] * OVERLAP]:
+            if task is not None:
+                waiting.append((task, pool.submit(fetch, task)))
+            if waiting and (task is None or len(waiting) > OVERLAP):
+                current, table = waiting.popleft()
+                done = advance(store, current, table.result(), rest)
+                yield commit(store, current, done, stages)
     finally:
+        # Stages are closed before threads are waited for: that ends what the threads wait for.
+        pool.shutdown(wait=False, cancel_futures=True)
         for stage in opened:
             close = getattr(stage, "close", None)
             if close is not None:
                 close()
+        pool.shutdown()
 
 
 def _split(stages: Sequence[Stage]) -> tuple[list[Stage], list[Stage]]:

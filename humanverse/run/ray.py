@@ -18,7 +18,7 @@ from humanverse.errors import UsageError
 from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
 from humanverse.run.unit import Task, advance, commit, drop_dead_members, start
-from humanverse.run.work import groups
+from humanverse.run.work import OVERLAP, groups
 from humanverse.stage import Stage, unopened
 
 WAVE = 2000
@@ -55,13 +55,23 @@ def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Ite
                 batch_size=None,
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(
-                    min_size=1 if shared else sizes[index], max_size=sizes[index]
+                    min_size=1 if shared else sizes[index],
+                    max_size=sizes[index],
+                    **(OVERLAPPING if group[0].resources.network else {}),
                 ),
                 num_cpus=group[0].resources.cpus,
                 num_gpus=group[0].resources.gpus or None,
             )
         for row in units.iter_rows():
             yield Commit.from_json(row["commit"])
+
+
+OVERLAPPING: dict[str, Any] = {
+    "max_tasks_in_flight_per_actor": OVERLAP,
+    "max_concurrent_calls_per_actor": OVERLAP,
+    "enable_true_multi_threading": True,
+}
+"""For an actor that waits for the network: its stage shares one loop between the calls."""
 
 
 class _Worker:

@@ -13,6 +13,10 @@ from humanverse.recipe import SLICES, Recipe
 from humanverse.run.unit import Task
 from humanverse.stage import Stage, fingerprints
 
+OVERLAP = 8
+"""Units that one collector has in hand. On the open web each ends with its slowest URLs, which take
+the whole deadline; meanwhile the next ones keep the line busy."""
+
 
 @dataclass(frozen=True)
 class Work:

@@ -162,6 +162,7 @@ def demo_web(seed: int = 0, pictures: int = 80, port: int = 0) -> Web:
             path = f"/odd/{name}-{number}"
             made.pages[path] = page
             made.rows.append(Row(path, caption, fate))
+    made.pages["/robots.txt"] = serve(b"User-agent: *\nDisallow: /odd/disallowed\n", "text/plain")
     # The duplicates stand last, so that the first of each pair is the one that is planned.
     made.rows += [Row(made.rows[n].path, "the same address again", "duplicate") for n in (0, 1, 2)]
     return made
@@ -270,6 +271,7 @@ def _misbehaving(
         ("cmyk", "a picture for print", None, serve(_cmyk(upright))),
         ("rotated", "a picture to be turned", None, serve(_rotated(upright))),
         ("opted-out", "not to be used", "opted_out", serve(good, **{"X-Robots-Tag": "noai"})),
+        ("disallowed", "not for robots", "robots", serve(good)),
         (
             "gzipped",
             "packed although not asked for",

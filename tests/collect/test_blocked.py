@@ -34,6 +34,8 @@ def test_a_host_stands_for_all_hosts_under_it_and_for_no_other(tmp_path):
 def test_a_url_is_known_however_it_is_spelled(tmp_path):
     found = listed(tmp_path, "url HTTPS://Example.org:443/me.jpg#top", f"key {'0' * 32}")
     assert found.has_key(url_key("https://example.org/me.jpg"))
+    assert found.has_url("http://example.org/you.jpg") is False
+    assert found.has_url("https://EXAMPLE.org/me.jpg")
     assert found.has_key("0" * 32)
     assert not found.has_key(url_key("https://example.org/you.jpg"))
 

@@ -1,7 +1,9 @@
 """Packing and loading invert each other, and neighbours read the shards as they are."""
 
+import errno
 import gc
 import json
+import shutil
 import tarfile
 
 import numpy as np
@@ -10,8 +12,12 @@ from shared import RECIPE
 
 import humanverse
 from humanverse.errors import UsageError
+from humanverse.layers.store import Store
+from humanverse.layers.verify import verify
+from humanverse.pack import shards as packing
 from humanverse.pack.sample import members_of
-from humanverse.run.build import Settings, build
+from humanverse.recipe import load_recipe
+from humanverse.run.build import Settings, build, pack_root
 from humanverse.testing.stages import truth
 
 
@@ -108,6 +114,36 @@ def test_packing_again_changes_no_byte_and_rewrites_no_shard(root, web):
     after = state()
     assert {n: b for n, (_, b) in before.items()} == {n: b for n, (_, b) in after.items()}
     assert all(before[n] == after[n] for n in before if n[0].isdigit())
+
+
+def test_packing_that_breaks_off_leaves_no_mixture_and_goes_on(root, tmp_path, monkeypatch):
+    again = tmp_path / "root"
+    shutil.copytree(root, again)
+    settings = Settings("local", redo=True)
+    build(RECIPE, [], again, packed=False, settings=settings)  # nothing to do
+    recipe = load_recipe(RECIPE, ["people.min_area=0.3"])
+    build(recipe, [], again, slices=("filter",), packed=False, settings=settings)
+    build(recipe, [], again, slices=("annotate",), packed=False, settings=settings)
+    write, written = packing._write, []
+
+    def breaks_off(*arguments):
+        if len(written) == 1:
+            raise OSError(errno.ENOSPC, "no space left")
+        written.append(write(*arguments))
+        return written[-1]
+
+    monkeypatch.setattr(packing, "_write", breaks_off)
+    with pytest.raises(OSError, match="no space"):
+        pack_root(Store(again), recipe)
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="packing broke off"):
+        humanverse.open(again)
+    pack_root(Store(again), recipe)
+    assert not (again / "shards" / "dataset.former.json").exists()
+    assert verify(Store(again)) == []
+    with humanverse.open(again) as ds:
+        kept = [r for r in humanverse.ledger(again).to_pylist() if r["status"] == "kept"]
+        assert sorted(sample["key"] for sample in ds) == sorted(r["key"] for r in kept)
 
 
 def test_numbers_that_json_does_not_know_are_null():

@@ -77,6 +77,7 @@ class Client:
     """A session with one TLS context, keep-alive and a guarded resolver. No cookies, no proxies."""
 
     def __init__(self, guard: Guard, *, agent: str, connections: int) -> None:
+        self._guard = guard
         connector = aiohttp.TCPConnector(
             limit=connections,
             use_dns_cache=False,
@@ -105,6 +106,7 @@ class Client:
         """The answer to one request, all of it within `seconds`."""
         answer = Answer(url.host)
         try:
+            self._guard.check(url)
             async with (
                 asyncio.timeout(seconds),
                 self._session.get(url, allow_redirects=False, headers=want.headers) as response,

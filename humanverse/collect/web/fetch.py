@@ -26,8 +26,9 @@ from humanverse.collect.web.pace import Pace
 from humanverse.collect.web.robots import Robots
 from humanverse.collect.web.slots import Slots
 
-AGAIN = frozenset({"timeout", "connection", "dns", "http_busy", "http_server_error"})
-"""Reasons for which a URL is tried again at once."""
+AGAIN = frozenset({"timeout", "connection", "http_busy", "http_server_error"})
+"""Reasons for which a URL is tried again at once. A name that is not found is looked up for long
+already, and remembered as such for a while."""
 BACK_OFF = 0.25
 """Seconds before the second try; four times as many before each further one."""
 ROBOTS_TRIES = 2

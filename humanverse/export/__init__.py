@@ -1,0 +1,1 @@
+"""Export: what a root holds, in the layout that another tool writes."""
