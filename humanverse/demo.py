@@ -50,13 +50,13 @@ def _writable(root: Path) -> None:
 def _compare(web: Web, root: Path) -> int:
     """Each planted page against the ledger; how many have another fate than planned."""
     wrong = 0
-    print("\nplanted pages                                        planned            in the ledger")
+    print("\nplanted pages                                               planned            in the ledger")
     for row, reason, as_planned in web.compare(humanverse.ledger(root)):
         wrong += not as_planned
         if row.fate != ANY or not as_planned:
             mark = "ok" if as_planned else "NOT AS PLANNED"
             planned, found = row.fate or "kept", reason or "kept"
-            print(f"  {row.path:24} {row.caption:26} {planned:18} {found:18} {mark}")
+            print(f"  {row.path:24} {row.caption:33} {planned:18} {found:18} {mark}")
     print(f"connections to the private address that redirects point at: {web.canary_contacts}\n")
     return wrong + web.canary_contacts
 
