@@ -50,7 +50,7 @@ def _writable(root: Path) -> None:
 def _compare(web: Web, root: Path) -> int:
     """Each planted page against the ledger; how many have another fate than planned."""
     wrong = 0
-    print("\nplanted pages                                               planned            in the ledger")
+    print(f"\n{'planted pages':60}{'planned':19}in the ledger")
     for row, reason, as_planned in web.compare(humanverse.ledger(root)):
         wrong += not as_planned
         if row.fate != ANY or not as_planned:

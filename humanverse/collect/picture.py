@@ -89,11 +89,11 @@ def normalise(data: bytes, bounds: Bounds) -> Picture:
         if found is not None:
             _check(found.width, found.height, bounds)
             try:
-                return _kept(data, found) if _fits(found, bounds) else _remade(data, found, bounds)
+                return _kept(found) if _fits(found, bounds) else _remade(data, found, bounds)
             except ValueError:  # the fast decoder is strict; the other one forgives what can be
                 pass
         return _read(data, bounds)
-    except MemoryError:
+    except (MemoryError, cv2.error):  # OpenCV's way to say that there is no memory
         raise BadPicture("poison") from None
 
 
@@ -110,45 +110,53 @@ def _fits(found: jpeg.Plain, bounds: Bounds) -> bool:
     return small and found.orientation == 1 and found.components == 3 and not found.profile
 
 
-def _kept(data: bytes, found: jpeg.Plain) -> Picture:
+def _kept(found: jpeg.Plain) -> Picture:
     """As it came, less its metadata."""
     size = found.width, found.height
     part = min(1.0, max(1 / EIGHTHS, HASHED / min(size)))
-    gray = _decoded(data, (size[0] * part, size[1] * part), "GRAY")[..., 0]
+    # What is stored is what is looked at.
+    gray = _decoded(found.stripped, (size[0] * part, size[1] * part), "GRAY")[..., 0]
     return Picture(found.stripped, *size, *size, "JPEG", perceptual_hash(gray))
 
 
 def _remade(data: bytes, found: jpeg.Plain, bounds: Bounds) -> Picture:
-    """Decoded at the size that the shrinking needs, turned, shrunk and encoded anew."""
+    """Decoded at the size that the shrinking needs, shrunk, turned and encoded anew."""
     scale = min(1.0, bounds.max_side / max(found.width, found.height))
     read = _decoded(data, decoding_size(found.width, found.height, scale), "RGB")
     if found.profile:
         read = pixels.to_srgb(read, found.profile)
-    transposed, flip = _TURNS[found.orientation]
-    size = max(1, round(found.width * scale)), max(1, round(found.height * scale))
-    read = shrink(read, size)
-    read = _array(cv2.transpose(read)) if transposed else read
-    read = read if flip is None else _array(cv2.flip(read, flip))
-    upright = (found.height, found.width) if transposed else (found.width, found.height)
-    return _encoded(read, upright, "JPEG", bounds)
+    return _finished(read, (found.width, found.height), found.orientation, "JPEG", bounds)
 
 
 def _read(data: bytes, bounds: Bounds) -> Picture:
     """Any other file, by Pillow."""
     try:
         with pixels.opened(data) as image:
-            width, height = image.size
-            _check(width, height, bounds)
-            scale = min(1.0, bounds.max_side / max(width, height))
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            read, turned = pixels.upright(image, size)
-            if turned:
-                width, height, size = height, width, size[::-1]
-            return _encoded(shrink(read, size), (width, height), image.format or "", bounds)
+            stored, kind = image.size, image.format or ""
+            _check(*stored, bounds)
+            orientation = pixels.orientation(image)
+            read = pixels.srgb(image, _shrunk(stored, bounds))
     except UnidentifiedImageError:
         raise BadPicture("not_image") from None
     except pixels.MALFORMED as error:
         raise BadPicture("broken_image") from error
+    return _finished(read, stored, orientation, kind, bounds)
+
+
+def _shrunk(size: tuple[int, int], bounds: Bounds) -> tuple[int, int]:
+    scale = min(1.0, bounds.max_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _finished(
+    read: NDArray[np.uint8], stored: tuple[int, int], orientation: int, kind: str, bounds: Bounds
+) -> Picture:
+    """Shrunk and turned upright. `stored` is the size before both."""
+    read = shrink(read, _shrunk(stored, bounds))
+    transposed, flip = _TURNS[orientation]
+    read = _array(cv2.transpose(read)) if transposed else read
+    read = read if flip is None else _array(cv2.flip(read, flip))
+    return _encoded(read, stored[::-1] if transposed else stored, kind, bounds)
 
 
 def _encoded(

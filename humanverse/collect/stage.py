@@ -24,6 +24,10 @@ from humanverse.errors import UsageError
 from humanverse.sources import images
 from humanverse.stage import BaseStage, Resources, operational
 
+BACKLOG = 32 << 20
+"""Bytes that may wait to be decoded before fetching waits, too."""
+CHUNK = 50
+"""Rows that become Arrow at a time."""
 HINTS = ("phash_hint", "md5_hint", "width_hint", "height_hint")
 
 
@@ -67,7 +71,7 @@ class Collect(BaseStage):
     tries: int = operational(3)
     max_redirects: int = operational(5)
     connections: int = operational(256)
-    """Most connections at a time."""
+    """Most connections at a time that move; as many again may stand still, waiting for a byte."""
     adaptive: bool = operational(True)
     """Fewer connections while many requests time out."""
     per_host: int = operational(8)
@@ -112,6 +116,7 @@ class Collect(BaseStage):
     def open(self) -> None:
         """Start the loop and the session that all calls share."""
         self._blocked = Blocklist(self.blocklists)
+        self._waiting = 0
         bounds = Bounds(self.max_side, self.min_side, self.max_pixels, self.quality)
         self._decoders = Decoders(bounds, self.decoders, seconds=self.decode_seconds)
         self._threads = ThreadPoolExecutor(self.decoders, thread_name_prefix="decode")
@@ -142,7 +147,7 @@ class Collect(BaseStage):
         else:
             answers = asyncio.run_coroutine_threadsafe(self._bring_all(rows), self._loop).result()
         kind = pa.schema([*self.writes, *self.telemetry, pa.field("reason", pa.string())])
-        return pa.Table.from_pylist(answers, kind).add_column(0, "key", batch["key"])
+        return _table(answers, kind).add_column(0, "key", batch["key"])
 
     def _limits(self) -> Limits:
         return Limits(self.timeout, self.max_bytes, self.max_redirects, self.tries)
@@ -188,7 +193,17 @@ class Collect(BaseStage):
         fetched = await self._fetcher.fetch(row["url"])
         if fetched.data is None:
             return _told(fetched)
-        return await loop.run_in_executor(self._threads, self._picture, row, fetched)
+        self._undecoded(len(fetched.data))
+        try:
+            return await loop.run_in_executor(self._threads, self._picture, row, fetched)
+        finally:
+            self._undecoded(-len(fetched.data))
+
+    def _undecoded(self, size: int) -> None:
+        """Keep account of what waits to be decoded, and fetch no more while that is much."""
+        before, self._waiting = self._waiting, self._waiting + size
+        if (before > BACKLOG) != (self._waiting > BACKLOG):
+            self._fetcher.hold(self._waiting > BACKLOG)
 
     def _at_hand(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -231,6 +246,16 @@ class Collect(BaseStage):
         if fetched is None:
             return {"reason": "blocked"} if row["location"] is None else self._at_hand(row)
         return _told(fetched) if fetched.data is None else self._picture(row, fetched)
+
+
+def _table(answers: list[dict[str, Any]], kind: pa.Schema) -> pa.Table:
+    """The answers as a table. They are taken off the list, so that pictures lie there only once."""
+    parts = [kind.empty_table()]
+    answers.reverse()
+    while answers:
+        part = [answers.pop() for _ in range(min(len(answers), CHUNK))]
+        parts.append(pa.Table.from_pylist(part, kind))
+    return pa.concat_tables(parts)
 
 
 def _told(fetched: Fetched) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 
 import pyarrow as pa
 
@@ -16,7 +16,7 @@ from humanverse.stage import Stage, unopened
 
 
 def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Iterator[Commit]:
-    """Do the tasks in order and commit each; one commit is yielded as soon as it is real."""
+    """Do the tasks and commit each; one commit is yielded as soon as it is real."""
     stages = unopened(stages)
     first, rest = _split(stages)
     needed = {name for task in tasks for name in task.todo}
@@ -29,14 +29,10 @@ def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> I
     try:
         for stage in opened:
             stage.open()
-        waiting: deque[tuple[Task, Future[pa.Table]]] = deque()
-        for task in [*tasks, *[None] * OVERLAP]:
-            if task is not None:
-                waiting.append((task, pool.submit(fetch, task)))
-            if waiting and (task is None or len(waiting) > OVERLAP):
-                current, table = waiting.popleft()
-                done = advance(store, current, table.result(), rest)
-                yield commit(store, current, done, stages)
+        for task, table in _fetched(pool, tasks, fetch):
+            made = commit(store, task, advance(store, task, table, rest), stages)
+            del table
+            yield made
     finally:
         # Stages are closed before threads are waited for: that ends what the threads wait for.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -45,6 +41,22 @@ def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> I
             if close is not None:
                 close()
         pool.shutdown()
+
+
+def _fetched(
+    pool: Executor, tasks: Sequence[Task], fetch: Callable[[Task], pa.Table]
+) -> Iterator[tuple[Task, pa.Table]]:
+    """Each task with its pictures, as soon as they are there; `OVERLAP` are being fetched."""
+    left, waiting = deque(tasks), dict[Future[pa.Table], Task]()
+    while left or waiting:
+        while left and len(waiting) < OVERLAP:
+            task = left.popleft()
+            waiting[pool.submit(fetch, task)] = task
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        while done:
+            future = done.pop()
+            yield waiting.pop(future), future.result()
+            del future  # or its pictures stay in memory until another unit is there
 
 
 def _split(stages: Sequence[Stage]) -> tuple[list[Stage], list[Stage]]:

@@ -74,7 +74,10 @@ def apply(table: pa.Table, stage: Stage) -> pa.Table:
     place = pc.index_in(table["key"], value_set=answer["key"].combine_chunks())
     lost = pc.and_(pc.is_null(table["reason"]), pc.is_null(place))
     reason = pc.if_else(lost, "no_result", answer["reason"].take(place))
-    return _join(table, stage, answer.drop_columns(["key", "reason"]).take(place), reason)
+    columns = answer.drop_columns(["key", "reason"])
+    if not answer["key"].equals(table["key"]):  # most often it is, and pictures need no copy
+        columns = columns.take(place)
+    return _join(table, stage, columns, reason)
 
 
 def commit(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) -> Commit:

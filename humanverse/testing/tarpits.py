@@ -113,6 +113,8 @@ class Tarpits:
     slow_robots: frozenset[str] = frozenset()
     """Hosts that never answer for their rules."""
     port: int = 0
+    answers: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """Whole answers, with their heads, by path."""
 
     def url(self, host: str, path: str, scheme: str = "http") -> str:
         """Address of a page."""
@@ -141,10 +143,11 @@ class Tarpits:
         self._loop.run_forever()
         for server in servers:
             server.close()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        while tasks := asyncio.all_tasks(self._loop):
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0))  # the transports' own last words
         self._loop.close()
 
     async def _listen(self) -> list[asyncio.Server]:
@@ -157,17 +160,22 @@ class Tarpits:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host = writer.get_extra_info("sockname")[0]
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                path = head.split(b" ", 2)[1].decode("ascii", "replace")
-                await self._answer(host, path, writer)
-                await writer.drain()
-        writer.close()
+        gone = OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+        try:
+            with contextlib.suppress(*gone):
+                while True:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    path = head.split(b" ", 2)[1].decode("ascii", "replace")
+                    await self._answer(host, path, writer)
+                    await writer.drain()
+        finally:
+            writer.transport.abort()
 
     async def _answer(self, host: str, path: str, writer: asyncio.StreamWriter) -> None:
         if path == "/robots.txt":
             await (_silence(path, writer) if host in self.slow_robots else _gone(writer))
+        elif path in self.answers:
+            writer.write(self.answers[path])
         elif path.startswith("/good/"):
             writer.write(HEAD % len(self.body))
             writer.write(self.body)

@@ -1,14 +1,18 @@
 """Every page of a web that misbehaves ends in the reason planned for it."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pyarrow as pa
 import pytest
+from shared import pictures
 
 from humanverse import schema
 from humanverse.collect import Collect
 from humanverse.collect.by_img2dataset import reason_of
-from humanverse.collect.web.manners import opted_out
 from humanverse.run.unit import apply
-from humanverse.testing.web import ANY, demo_web
+from humanverse.testing.web import ANY, demo_web, picture_web
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +21,7 @@ def odd_web():
         yield made
 
 
-def collected(web, rows, hints=None, **settings):
-    defaults = {"per_host_rate": 0, "timeout": 3.0, "max_bytes": 4 << 20}
-    stage = Collect(allow_hosts=("127.0.0.1",), **defaults | settings)
+def rows_of(web, rows, hints=None):
     addresses = {
         "key": [f"{n:032x}" for n in range(len(rows))],
         "url": [web.url(row.path) for row in rows],
@@ -28,10 +30,19 @@ def collected(web, rows, hints=None, **settings):
     kind = pa.schema([*schema.schema_of(schema.PLAN), ("reason", pa.string())])
     kind = kind.append(pa.field("stage", pa.string()))
     columns = {f.name: known.get(f.name, pa.nulls(len(rows), f.type)) for f in kind}
-    table = pa.table(columns, schema=kind)
+    return pa.table(columns, schema=kind)
+
+
+def stage_of(**settings):
+    defaults = {"per_host_rate": 0, "timeout": 3.0, "max_bytes": 4 << 20}
+    return Collect(allow_hosts=("127.0.0.1",), **defaults | settings)
+
+
+def collected(web, rows, hints=None, **settings):
+    stage = stage_of(**settings)
     stage.open()
     try:
-        return apply(table, stage).to_pylist()
+        return apply(rows_of(web, rows, hints), stage).to_pylist()
     finally:
         stage.close()
 
@@ -57,6 +68,41 @@ def test_img2dataset_as_backend_gives_the_same_pictures(odd_web):
     assert [[r[f] for f in fields] for r in ours] == [[r[f] for f in fields] for r in theirs]
 
 
+def test_fetching_waits_for_decoders_that_cannot_keep_up(monkeypatch):
+    monkeypatch.setattr("humanverse.collect.stage.BACKLOG", 100_000)
+    slow, asked = threading.Event(), []
+
+    def counted(page):
+        async def answer(request):
+            asked.append(request.path)
+            return await page(request)
+
+        return answer
+
+    with picture_web(pictures(60)) as web:
+        web.pages = {path: counted(page) for path, page in web.pages.items()}
+        stage = stage_of(connections=4)
+        stage.open()
+        decode = stage._decoders.decode
+        monkeypatch.setattr(stage._decoders, "decode", lambda data: slow.wait() and decode(data))
+        with ThreadPoolExecutor(1) as thread:
+            try:
+                answer = thread.submit(apply, rows_of(web, web.rows), stage)
+                deadline = time.monotonic() + 20
+                while stage._waiting <= 100_000 and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                time.sleep(0.5)  # for those that would come in spite of it
+                while_waiting = len(asked)
+                slow.set()
+                reasons = answer.result()["reason"].to_pylist()
+            finally:
+                slow.set()
+                stage.close()
+    assert while_waiting < 40
+    assert len(asked) == 60
+    assert reasons == [None] * 60
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
@@ -70,26 +116,3 @@ def test_img2dataset_as_backend_gives_the_same_pictures(odd_web):
 )
 def test_messages_of_img2dataset_become_our_reasons(message, reason):
     assert reason_of(message)[0] == reason
-
-
-@pytest.mark.parametrize(
-    ("tags", "tdm", "out"),
-    [
-        ([], None, False),
-        (["all"], None, False),
-        (["noai"], None, True),
-        (["NOIMAGEAI"], None, True),
-        (["nofollow, noindex"], None, True),
-        (["nofollow", "noimageindex"], None, True),
-        (["otherbot: noai"], None, False),
-        (["humanverse: noai"], None, True),
-        (["otherbot: noai, noindex"], None, False),
-        (["otherbot: nofollow, humanverse: noai"], None, True),
-        (["unavailable_after: 25 Jun 2030 15:00:00 PST"], None, False),
-        (["max-image-preview: none"], None, False),
-        ([], "1", True),
-        ([], "0", False),
-    ],
-)
-def test_opt_outs_are_read_with_their_scope(tags, tdm, out):
-    assert opted_out(tags, tdm) is out

@@ -12,7 +12,7 @@ from humanverse.collect.web.client import MAX_URL, Answer, Client, Want, without
 from humanverse.collect.web.guard import Guard, Refused
 from humanverse.collect.web.manners import retry_after
 from humanverse.collect.web.pace import Pace
-from humanverse.collect.web.slots import Slots
+from humanverse.collect.web.slots import Slots, Watch
 
 FAILURES = frozenset({"timeout", "connection", "dns"})
 """Ends that speak against a host: it did not answer, or did not finish."""
@@ -105,23 +105,29 @@ class Asker:
         failed: bool | None = None
         late = False
         generation: int | None = None
+        watch: Watch | None = None
         try:
             generation = await self._slots.take(behind=want.behind)
-            answer, failed = await self._timed(url, want, budget)
+            watch = Watch(self._slots)
+            answer, failed = await self._timed(url, want, budget, watch)
             late = answer.reason == "timeout"
             self._heed(name, answer)
             return answer
         finally:
             # A host that was failing already says nothing new about our own line.
             news = self._pace.leave(name, failed)
-            if generation is not None:
-                self._slots.give(generation, late if news and failed is not None else None)
+            if generation is not None and watch is not None:
+                watch.end()
+                told = late if news and failed is not None else None
+                self._slots.give(generation, told, aside=watch.aside)
 
-    async def _timed(self, url: URL, want: Want, budget: Budget) -> tuple[Answer, bool | None]:
+    async def _timed(
+        self, url: URL, want: Want, budget: Budget, watch: Watch
+    ) -> tuple[Answer, bool | None]:
         """An answer, and whether the host failed to give one; None where that cannot be said."""
         loop = asyncio.get_running_loop()
         began, had = loop.time(), budget.left
-        answer = await self._client.get(url, want, had)
+        answer = await self._client.get(url, want, had, watch.moved)
         budget.left -= loop.time() - began
         if answer.reason in FAILURES:
             # A host that was left little time, by whoever redirected to it, is not to blame.

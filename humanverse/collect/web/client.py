@@ -102,8 +102,10 @@ class Client:
         """Close all connections."""
         await self._session.close()
 
-    async def get(self, url: URL, want: Want, seconds: float) -> Answer:
-        """The answer to one request, all of it within `seconds`."""
+    async def get(
+        self, url: URL, want: Want, seconds: float, tell: Callable[[int], None] | None = None
+    ) -> Answer:
+        """The answer to one request, all of it within `seconds`; `tell` hears of its bytes."""
         answer = Answer(url.host)
         try:
             self._guard.check(url)
@@ -111,7 +113,7 @@ class Client:
                 asyncio.timeout(seconds),
                 self._session.get(url, allow_redirects=False, headers=want.headers) as response,
             ):
-                await _receive(response, want, answer)
+                await _receive(response, want, answer, tell)
         except TimeoutError:
             answer.reason = "timeout"
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -145,7 +147,12 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-async def _receive(response: aiohttp.ClientResponse, want: Want, answer: Answer) -> None:
+async def _receive(
+    response: aiohttp.ClientResponse,
+    want: Want,
+    answer: Answer,
+    tell: Callable[[int], None] | None,
+) -> None:
     """Fill an answer from a response, as far as it is wanted."""
     answer.status, answer.headers = response.status, response.headers
     answer.reason = want.judge(response.status, response.headers)
@@ -162,6 +169,8 @@ async def _receive(response: aiohttp.ClientResponse, want: Want, answer: Answer)
     async for chunk in response.content.iter_chunked(CHUNK):
         parts.append(chunk)
         size += len(chunk)
+        if tell is not None:
+            tell(len(chunk))
         if size > want.max_bytes:
             response.close()
             answer.whole = False

@@ -66,7 +66,8 @@ class Fetched:
 class Fetcher:
     """One session, and what is known of its hosts, for many URLs. Belongs to one event loop.
 
-    `connections` is the most at a time. With `adaptive` there are as many as the line bears.
+    `connections` is the most at a time that bring something; as many more may stand still. With
+    `adaptive` there are as many as the line bears.
     """
 
     def __init__(
@@ -83,7 +84,8 @@ class Fetcher:
         self._manners = manners or Manners()
         self._want = Want(limits.max_bytes, _judge)
         self._slots = Slots(connections, adaptive=adaptive)
-        self._client = Client(guard, agent=self._manners.agent, connections=connections)
+        # As many again may stand aside.
+        self._client = Client(guard, agent=self._manners.agent, connections=2 * connections)
         self._asker = Asker(self._client, guard, Pace(self._manners), self._slots, blocked)
         self._robots = Robots(self._follow_for_rules, tdm_file=self._manners.tdm_file)
 
@@ -91,6 +93,10 @@ class Fetcher:
     def connections(self) -> int:
         """How many there may be at present."""
         return self._slots.limit
+
+    def hold(self, held: bool) -> None:
+        """Begin no requests, or go on, while what came is still being worked on."""
+        self._slots.hold(held)
 
     async def close(self) -> None:
         """Close all connections."""
