@@ -19,7 +19,7 @@ from common import figure, write
 
 from humanverse import schema
 from humanverse.collect import Collect
-from humanverse.collect.decoder import MEMORY_BASE, MEMORY_PER_PIXEL
+from humanverse.collect.child import MEMORY_BASE, MEMORY_PER_PIXEL
 from humanverse.run.unit import apply
 
 GOAL_SECONDS, GOAL_OVER = 2.0, 64.0

@@ -11,26 +11,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import queue
-import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from humanverse.collect import jpeg
-from humanverse.collect.picture import BadPicture, Bounds, Picture, normalise
+from humanverse.collect.child import ANSWER, LENGTH, READY, REASONS, receive
+from humanverse.collect.picture import BadPicture, Bounds, Picture
 from humanverse.errors import HumanverseError
 
-MEMORY_PER_PIXEL = 24
-"""Bytes: RGBA pictures are four; WebP's reader holds two, their bytes, ours, and a copy."""
-MEMORY_BASE = 256 << 20
 GRACE = 5.0
 """Seconds beyond its own time after which a silent child is killed: it may have been stopped."""
 START = 60.0
@@ -39,16 +33,6 @@ LIVES = 2
 """Children that a picture may cost."""
 STARTS = 3
 """Children that may be killed while they start, for one that does."""
-REASONS = ("", "not_image", "broken_image", "too_many_pixels", "too_small")
-"""By the number that stands for them; the first one for none. `poison` is never said: a child that
-ran out of memory may have been short of it before, so it ends, and a fresh one judges."""
-
-_LENGTH = struct.Struct(">I")
-_ANSWER = struct.Struct(">B4I8s8sI")
-"""Reason, width, height, the same two as served, format, perceptual hash, bytes of JPEG."""
-_READY = b"r"
-
-Work = Callable[[bytes, Bounds], Picture]
 
 
 class Died(Exception):
@@ -67,7 +51,7 @@ class Decoders:
         children: int,
         *,
         seconds: float = 20.0,
-        module: str = "humanverse.collect.decoder",
+        module: str = "humanverse.collect.child",
     ) -> None:
         self.deaths = 0
         """Children that had to be replaced."""
@@ -142,7 +126,7 @@ class _Child:
             HumanverseError: it would fail again.
         """
         try:
-            if _receive(self._socket, 1, time.monotonic() + START) == _READY:
+            if receive(self._socket, 1, time.monotonic() + START) == READY:
                 return True
         except TimeoutError:
             self.end()
@@ -164,14 +148,14 @@ class _Child:
         until = time.monotonic() + self._seconds + GRACE
         try:
             self._socket.settimeout(until - time.monotonic())
-            self._socket.sendall(_LENGTH.pack(len(data)))
+            self._socket.sendall(LENGTH.pack(len(data)))
             self._socket.sendall(data)
-            head = _ANSWER.unpack(_receive(self._socket, _ANSWER.size, until))
+            head = ANSWER.unpack(receive(self._socket, ANSWER.size, until))
             if head[0]:
                 return _reason(head)
             if not 0 < head[-1] <= _most_bytes(self._bounds, data):
                 raise Died
-            return _picture(head, _receive(self._socket, head[-1], until), self._bounds)
+            return _picture(head, receive(self._socket, head[-1], until), self._bounds)
         except OSError as error:  # a time-out is one, too
             raise Died from error
 
@@ -217,79 +201,3 @@ def _picture(head: tuple[int | bytes, ...], stored: bytes, bounds: Bounds) -> Pi
     name = bytes(kind).rstrip(b"\0").decode("ascii", "replace")
     hashed = bytes(phash).hex()
     return Picture(stored, width, height, served_width, served_height, name, hashed)
-
-
-def serve(work: Work) -> None:
-    """The child's side: answer until the parent is gone. Its settings are its first argument."""
-    import cv2
-
-    settings = json.loads(sys.argv[1])
-    bounds, seconds = Bounds(**settings["bounds"]), settings["seconds"]
-    cv2.setNumThreads(1)
-    connection = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # readers complain there of what they read
-    _bound(MEMORY_BASE + bounds.max_pixels * MEMORY_PER_PIXEL)
-    try:
-        connection.sendall(_READY)
-        while True:
-            (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
-            data = _receive(connection, length)
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            head, stored = _answer(work, data, bounds)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            connection.sendall(head)
-            connection.sendall(stored)
-    except OSError:
-        return  # the parent has no more questions
-
-
-def _answer(work: Work, data: bytes, bounds: Bounds) -> tuple[bytes, bytes]:
-    try:
-        picture = work(data, bounds)
-    except BadPicture as bad:
-        if bad.reason not in REASONS:
-            raise
-        return _ANSWER.pack(REASONS.index(bad.reason), 0, 0, 0, 0, b"", b"", 0), b""
-    served = picture.original_width, picture.original_height
-    sizes = picture.width, picture.height, *served
-    hashed, kind = bytes.fromhex(picture.phash), picture.format.encode()
-    return _ANSWER.pack(0, *sizes, kind, hashed, len(picture.jpeg)), picture.jpeg
-
-
-def _receive(connection: socket.socket, size: int, until: float = math.inf) -> bytes:
-    """Exactly so many bytes, all of them by a time of the monotonic clock.
-
-    Raises:
-        OSError: the other side is gone, or late.
-    """
-    out = bytearray(size)
-    view, have = memoryview(out), 0
-    while have < size:
-        if until < math.inf:
-            connection.settimeout(max(until - time.monotonic(), 1e-3))
-        got = connection.recv_into(view[have:])
-        if not got:
-            raise OSError("the other side is gone")
-        have += got
-    return bytes(out)
-
-
-def _bound(memory: int) -> None:
-    """Let this process map so many bytes more than it does, where the system can tell and hold;
-    let the alarm end it, whatever it inherited, in whatever C code it is; and let it leave no core.
-    """
-    import resource
-
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        mapped = pages * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
-    except (OSError, ValueError):
-        return
-
-
-if __name__ == "__main__":
-    serve(normalise)

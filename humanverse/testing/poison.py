@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 
-from humanverse.collect.decoder import serve
+from humanverse.collect.child import serve
 from humanverse.collect.picture import Bounds, Picture, normalise
 
 CRASH = b"poison: crash"

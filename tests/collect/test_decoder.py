@@ -147,7 +147,7 @@ def test_a_child_that_cannot_start_is_one_clear_error_each_time():
 def test_a_child_that_is_killed_while_it_starts_is_started_anew(tmp_path, monkeypatch):
     (tmp_path / "killed_once.py").write_text(
         "import os, pathlib, signal\n"
-        "from humanverse.collect.decoder import serve\n"
+        "from humanverse.collect.child import serve\n"
         "from humanverse.collect.picture import normalise\n"
         f"mark = pathlib.Path({str(tmp_path / 'mark')!r})\n"
         "if not mark.exists():\n"
@@ -181,10 +181,10 @@ def test_a_child_that_lies_is_a_dead_one(said, monkeypatch):
     monkeypatch.setattr(decoder, "GRACE", 0.1)
     monkeypatch.setattr(decoder, "LIVES", 1)
     asked = []
-    receive = decoder._receive
+    receive = decoder.receive
     monkeypatch.setattr(
         decoder,
-        "_receive",
+        "receive",
         lambda connection, size, *more: asked.append(size) or receive(connection, size, *more),
     )
     with decoding(1, seconds=0.2) as decoders:
@@ -216,7 +216,7 @@ def test_who_is_interrupted_leaves_no_answer_for_the_next_picture(monkeypatch):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(decoder, "_receive", interrupted)
+            patch.setattr(decoder, "receive", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 decoders.decode(GOOD[1])
         assert decoders.decode(GOOD[2]) == normalise(GOOD[2], BOUNDS)
@@ -268,7 +268,7 @@ def test_a_module_in_the_working_folder_is_not_taken_for_a_library(tmp_path, mon
 
 def test_no_two_pictures_are_mixed_up_when_many_ask():
     with (
-        decoding(2, module="humanverse.collect.decoder") as decoders,
+        decoding(2, module="humanverse.collect.child") as decoders,
         ThreadPoolExecutor(8) as threads,
     ):
         answers = list(threads.map(decoders.decode, GOOD))

@@ -19,7 +19,8 @@ from PIL import Image, ImageOps
 
 from humanverse import schema
 from humanverse.collect import Collect, jpeg
-from humanverse.collect.decoder import MEMORY_BASE, MEMORY_PER_PIXEL, Decoders
+from humanverse.collect.child import MEMORY_BASE, MEMORY_PER_PIXEL
+from humanverse.collect.decoder import Decoders
 from humanverse.collect.picture import BadPicture, Bounds, normalise
 from humanverse.collect.web.fetch import Fetcher, Limits
 from humanverse.collect.web.guard import Guard
