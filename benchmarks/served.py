@@ -6,6 +6,7 @@ Each request gets one of a few bodies, by the number in its path; the answer lie
 """
 
 import asyncio
+import mmap
 import os
 import re
 import socket
@@ -92,6 +93,12 @@ class Served:
     def url(self, number: int) -> str:
         return f"{'https' if self.tls else 'http'}://localhost:{self.port}/{number}.jpg"
 
+    def count(self) -> int:
+        """Pictures sent so far."""
+        return sum(
+            int.from_bytes(self._counts[n * 8 : n * 8 + 8], "little") for n in range(self.processes)
+        )
+
     def __enter__(self) -> "Served":
         self._folder = tempfile.TemporaryDirectory(prefix="served-")
         for number, body in enumerate(self.bodies):
@@ -100,10 +107,15 @@ class Served:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         certificate = str(self.tls.folder) if self.tls else ""
-        arguments = [self._folder.name, str(self.port), certificate]
-        for _ in range(self.processes):
+        self._file = tempfile.NamedTemporaryFile()
+        self._file.truncate(8 * self.processes)
+        self._counts = mmap.mmap(self._file.fileno(), 8 * self.processes)
+        arguments = [self._folder.name, str(self.port), certificate, self._file.name]
+        for number in range(self.processes):
             process = subprocess.Popen(
-                [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True
+                [sys.executable, __file__, *arguments, str(number)],
+                stdout=subprocess.PIPE,
+                text=True,
             )
             if self.core is not None:
                 os.sched_setaffinity(process.pid, {self.core})
@@ -115,11 +127,17 @@ class Served:
         for process in self._running:
             process.kill()
             process.wait()
+        self._counts.close()
+        self._file.close()
         self._folder.cleanup()
 
 
 class _Connection(asyncio.Protocol):
     answers: ClassVar[list[bytes]] = []
+    sent: ClassVar[int] = 0
+    counted: ClassVar[mmap.mmap]
+    place: ClassVar[int]
+    """Where the number of pictures sent is told, in eight bytes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport, self.pending = transport, b""
@@ -134,6 +152,9 @@ class _Connection(asyncio.Protocol):
                 if found
                 else b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
             )
+            if found:
+                _Connection.sent += 1
+                self.counted[self.place : self.place + 8] = self.sent.to_bytes(8, "little")
             if b"connection: close" in head.lower():
                 self.transport.close()
 
@@ -156,4 +177,7 @@ async def _serve(folder: Path, port: int, certificate: str) -> None:
 
 
 if __name__ == "__main__":
+    with Path(sys.argv[4]).open("r+b") as f:
+        _Connection.counted = mmap.mmap(f.fileno(), 0)
+    _Connection.place = 8 * int(sys.argv[5])
     asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

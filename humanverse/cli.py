@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,11 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         verb: Verb = args.verb
-        return verb(args)
+        code = verb(args)
+        sys.stdout.flush()
+        return code
     except HumanverseError as error:
         print(f"humanverse: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except BrokenPipeError:  # who reads has had enough; nor must the flush at exit complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            print(f"humanverse: {error}", file=sys.stderr)
+            return 2
         if error.errno not in OUTSIDE:
             raise
         print(f"humanverse: {error}; the same command goes on from here", file=sys.stderr)

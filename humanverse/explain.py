@@ -34,6 +34,8 @@ def explain(what: str, recipe: Recipe, root: str | None) -> Iterator[str]:
     if root is not None:
         yield from _in_ledger(root, row["key"])
     stages = recipe.stages()
+    for stage in stages if row.get("location") is None else ():
+        getattr(stage, "check_online", lambda: None)()
     known = reasons_of(stages)
     table = pa.Table.from_pylist([row], schema.schema_of(schema.PLAN))
     nulls = pa.nulls(1, pa.string())
@@ -55,12 +57,12 @@ def explain(what: str, recipe: Recipe, root: str | None) -> Iterator[str]:
 
 
 def _row(what: str, root: str | None) -> dict[str, Any]:
+    url = normalise(what)  # asked first: a long URL is no path that could be looked for
+    if url is not None:
+        return {"key": text_key(url), "url": url}
     if Path(what).is_file():
         path = Path(what)
         return {"key": bytes_key(path.read_bytes()), "location": f"file:{path.resolve()}"}
-    url = normalise(what)
-    if url is not None:
-        return {"key": text_key(url), "url": url}
     if root is None:
         raise UsageError(f"{what} is no file and no URL; for a key, give --out ROOT too")
     store = Store(root)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import threading
+from collections.abc import Sequence
 
 import duckdb
+import pyarrow as pa
 
 NORMAL = r"^https?://[a-z0-9.-]+/[^#\s]*$"
 """What most URLs look like already; the rest takes five times as long."""
@@ -46,9 +49,18 @@ def key_of(text: str) -> str:
 
 def normalise(url: str) -> str | None:
     """The normalised URL, or None where it is no http(s) URL."""
-    with _lock:
-        row = _query().execute(f"SELECT {normalised_url('$1')}", [url]).fetchone()
-    return row[0] if row else None
+    return normalise_all([url])[0]
+
+
+def normalise_all(urls: Sequence[str]) -> list[str | None]:
+    """The same for many URLs, in one query: each of its own takes milliseconds."""
+    normal: list[str | None] = [url if _NORMAL.fullmatch(url) else None for url in urls]
+    if others := [url for url, found in zip(urls, normal, strict=True) if found is None]:
+        with _lock:
+            table = _query().from_arrow(pa.table({"url": pa.array(others, pa.string())}))
+            answers = iter(table.project(normalised_url("url")).fetchall())
+        normal = [found or next(answers)[0] for found in normal]
+    return normal
 
 
 def url_key(url: str) -> str | None:
@@ -67,6 +79,7 @@ def bytes_key(data: bytes) -> str:
     return text_key("sha256:" + hashlib.sha256(data).hexdigest())
 
 
+_NORMAL = re.compile(NORMAL, re.ASCII)
 _lock = threading.Lock()
 
 

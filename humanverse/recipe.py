@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, get_args, get_origin
 
 from humanverse import schema
-from humanverse.errors import UsageError
+from humanverse.errors import HumanverseError, UsageError
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.stage import Stage, check_chain, fingerprints, reasons_of, settings
@@ -131,8 +131,11 @@ def load_recipe(path: str | Path, assignments: Iterable[str] = ()) -> Recipe:
         sys.path.append(folder)
     try:
         recipe = runpy.run_path(str(path)).get("recipe")
-    except (ImportError, SyntaxError, NameError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"recipe {path} cannot be read: {error}") from error
+    except HumanverseError:
+        raise
+    except (Exception, SystemExit) as error:  # it is a program, so it may end in any way
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"recipe {path} cannot be read: {told}") from error
     if not isinstance(recipe, Recipe):
         raise UsageError(f"recipe {path} must define `recipe = Recipe(...)`")
     recipe = recipe.override(assignments)

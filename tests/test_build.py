@@ -1,5 +1,6 @@
 """One build is like another: by slices or streamed, on either runner, in one go or in many."""
 
+import dataclasses
 import os
 import pickle
 import shutil
@@ -276,3 +277,21 @@ def test_a_dataset_travels_to_spawned_workers(undisturbed, monkeypatch, tmp_path
             assert copy[0] == first
         with pytest.raises(TypeError):
             ds[0:2]
+
+
+def test_without_a_stage_that_looks_at_pictures_none_is_kept_whose_bytes_are_gone(web, tmp_path):
+    strict, loose = (
+        dataclasses.replace(load_recipe(RECIPE, [f"people.min_area={area}"]), annotate=())
+        for area in (0.5, 0.1)
+    )
+    build(strict, [web.table], tmp_path, settings=Settings("local"))
+    first = set(kept_urls(tmp_path))
+    again = build(loose, [], tmp_path, settings=Settings("local", redo=True, keep_rejected=False))
+    assert again.funnel.reasons["people"]["bytes_missing"] > 0
+    assert kept_urls(tmp_path) == first
+    with humanverse.open(tmp_path) as dataset:
+        assert all("image" in sample for sample in dataset)
+    assert verify(Store(tmp_path)) == []
+    build(loose, [], tmp_path, settings=Settings("local", retry="bytes_missing"))
+    assert len(kept_urls(tmp_path)) > len(first)
+    assert verify(Store(tmp_path)) == []

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -95,6 +97,19 @@ YOLOX = ["--set", "people.detector=yolox", "--set", f"people.weights={RECIPE}"]
             "found address; wanted url",
         ),
         (["build", RECIPE, "--out", "ROOT"], nothing, "holds no plan"),
+        *(
+            (["build", RECIPE, "--input", "TABLE", "--out", "ROOT", *more], bad_port, message)
+            for more, message in (
+                (["--retry", "transient"], "holds no outcomes yet"),
+                (["--set", "collect.allow_hosts=http://h"], "is no host"),
+                (["--set", "collect.contact=a@b\x01"], "in ASCII"),
+                (["--set", "collect.contact=jürgen@beispiel.de"], "in ASCII"),
+                (["--set", f"collect.contact={'a' * 200}@b.c"], "at most 200"),
+                (["--set", f"plan.unit_rows={10**20}"], "at most 1,000,000"),
+            )
+        ),
+        (["status", "r" * 300], nothing, "File name too long"),
+        (["build", RECIPE, "--input", "t" * 300, "--out", "ROOT"], nothing, "name too long"),
         (["build", "no.py", "--input", "TABLE", "--out", "ROOT"], empty, "no recipe no.py"),
         (
             ["build", RECIPE, "--input", "TABLE", "--out", "ROOT", "--set", "people.x=1"],
@@ -134,6 +149,38 @@ def test_a_wrong_call_gives_one_clear_line_exits_with_2_and_touches_nothing(
     assert message in err[-1]
     assert len(err) == 1
     assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["1 / 0", "open('no such file')", "{}['x']", "assert False", "raise SystemExit", "recipe = 1"],
+)
+def test_a_recipe_that_fails_is_named_in_one_line_however_it_does(tmp_path, capsys, line):
+    (tmp_path / "recipe.py").write_text(line)
+    assert run("build", tmp_path / "recipe.py", "--out", tmp_path / "root") == 2
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 1
+    assert "recipe.py" in err[0]
+
+
+def test_an_input_whose_name_is_no_text_is_named(tmp_path, capsys):
+    table = tmp_path / "t\udcff.csv"
+    table.write_text("url\nhttp://h/x\n")
+    assert run("plan", RECIPE, "--input", table, "--out", tmp_path / "root") == 2
+    assert "no UTF-8" in capsys.readouterr().err
+    assert not (tmp_path / "root").exists()
+
+
+def test_who_stops_reading_gets_no_traceback(root):
+    command = [sys.executable, "-m", "humanverse", "models", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_explain_takes_a_url_that_is_longer_than_any_path(web, capsys):
+    assert run("explain", web.url("/" + "x" * 5000), "--recipe", RECIPE) == 0
+    assert "-> failed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

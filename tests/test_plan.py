@@ -276,3 +276,24 @@ def test_captions_of_a_csv_stay_text_and_odd_numbers_late_in_it_do_no_harm(tmp_p
     assert rows[0]["caption"] == "007"
     assert rows[5]["width_hint"] == 5
     assert rows[30_000]["width_hint"] is None
+
+
+def test_generations_beyond_a_hundred_leave_the_units_of_earlier_ones_as_they_are(tmp_path):
+    store, known = Store(tmp_path / "root"), {}
+    for number in range(102):
+        table = tmp_path / f"{number}.csv"
+        table.write_text(f"url\nhttp://h/{number}\n")
+        make_plan(store, [table], Plan())
+        units = {unit.name: unit.file for unit in plan.units(store)}
+        assert units.items() >= known.items()
+        known = units
+    assert len(known) == 102
+
+
+def test_a_value_that_is_no_text_leaves_the_other_urls_of_json_lines_as_they_are(tmp_path):
+    table = tmp_path / "t.jsonl"
+    table.write_text('{"url": "http://h/1", "caption": "a"}\n{"url": 5, "caption": {"b": "c"}}\n')
+    store = Store(tmp_path / "root")
+    made = make_plan(store, [table], Plan())
+    assert made["unplanned"] == 1
+    assert plan.read_unit(store, plan.units(store)[0])["url"].to_pylist() == ["http://h/1"]

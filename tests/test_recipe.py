@@ -43,7 +43,7 @@ def test_overrides_reach_plan_pack_stages_and_groups(tmp_path):
         ("people.min_area=much", "float is wanted"),
         ("people.rule=most", "choose one of union, largest, sum"),
         ("plan.unit_rows=0", "at least one row"),
-        ("collect.connections=0", "at least 1"),
+        ("collect.connections=0", "connections is 1 to"),
         ("collect.quality=500", "1 to 100"),
         ("plan.allow_withdrawn=perhaps", "true or false"),
         ("min_area=0.2", "section.field=value"),

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from yarl import URL
 
 from humanverse.errors import UsageError
-from humanverse.keys import url_key
+from humanverse.keys import normalise_all, text_key, url_key
 
 DIGITS = {"sha256": 64, "sha1": 40, "md5": 32, "key": 32, "phash": 16}
+HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*")
 ALIKE = 4
 """Bits in which two perceptual hashes may differ: resized or encoded anew, a picture's differs by
 less than one in the mean, and one pair of different pictures in a million by so few."""
@@ -81,25 +83,40 @@ class Blocklist:
 
 def _entries(file: Path) -> Iterable[tuple[str, str]]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: the list cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        words = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split()
-        if words:
-            yield _entry(words, f"{file}:{number}")
+    entries = [
+        (words, f"{file}:{number}")
+        for number, line in enumerate(lines, 1)
+        if (words := re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split())
+    ]
+    # All URLs at once: a list may hold hundreds of thousands.
+    urls = [words[1] for words, _ in entries if len(words) == 2 and words[0] == "url"]
+    normal = dict(zip(urls, normalise_all(urls), strict=True))
+    for words, place in entries:
+        yield _entry(words, place, normal)
 
 
-def _entry(words: Sequence[str], place: str) -> tuple[str, str]:
+def _entry(words: Sequence[str], place: str, normal: Mapping[str, str | None]) -> tuple[str, str]:
     if len(words) == 2:
         kind, value = words
-        if kind == "url" and (key := url_key(value)) is not None:
-            return "key", key
-        if kind == "host" and re.fullmatch(r"[^\s/:@]+", value):
-            return "host", value.lower().strip(".")
+        if kind == "url" and (url := normal[value]):
+            return "key", text_key(url)
+        if kind == "host" and (host := _host(value)):
+            return "host", host
         if re.fullmatch(rf"[0-9a-fA-F]{{{DIGITS.get(kind, 0)}}}", value):
             return kind, value.lower()
     raise UsageError(
         f"{place}: {' '.join(words)!r} is no entry: wanted url, host, sha256, sha1, md5, phash or "
         "key, and its value"
     )
+
+
+def _host(value: str) -> str | None:
+    """A host as it is asked, in ASCII, with neither port nor wildcard; None if it is none."""
+    try:
+        host = URL.build(scheme="http", host=value.strip(".")).raw_host or ""
+    except ValueError:
+        return None
+    return host if HOST.fullmatch(host) else None

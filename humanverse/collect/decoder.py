@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from humanverse.collect import jpeg
@@ -40,7 +41,8 @@ class Died(Exception):
 
 
 class Decoders:
-    """Some children, each answering one picture at a time. Children start when first needed.
+    """Some children, each answering one picture at a time. Children start when first needed,
+    or by `start`.
 
     Threads may call it at a time, and wait where there are more of them than children.
     """
@@ -60,6 +62,23 @@ class Decoders:
         self._idle: queue.SimpleQueue[_Child | None] = queue.SimpleQueue()
         for _ in range(children):
             self._idle.put(None)
+
+    def start(self) -> None:
+        """Start all children at once, before the first picture.
+
+        Raises:
+            HumanverseError: children do not start here.
+        """
+        with ThreadPoolExecutor(max(1, self._idle.qsize())) as pool:
+            for started in [pool.submit(self._start_one) for _ in range(self._idle.qsize())]:
+                started.result()
+
+    def _start_one(self) -> None:
+        child = self._idle.get()
+        try:
+            child = child or _started(*self._settings)
+        finally:
+            self._idle.put(child)
 
     def decode(self, data: bytes) -> Picture:
         """The picture of some bytes.
@@ -105,6 +124,8 @@ class _Child:
     def __init__(self, bounds: Bounds, seconds: float, module: str) -> None:
         self._bounds, self._seconds = bounds, seconds
         self._socket, theirs = socket.socketpair()
+        for end in (self._socket, theirs):  # a usual picture goes over in one piece
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         settings = json.dumps({"bounds": dataclasses.asdict(bounds), "seconds": seconds})
         quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         # Its modules are the parent's. Left to itself it would look into the working folder first.
@@ -148,8 +169,7 @@ class _Child:
         until = time.monotonic() + self._seconds + GRACE
         try:
             self._socket.settimeout(until - time.monotonic())
-            self._socket.sendall(LENGTH.pack(len(data)))
-            self._socket.sendall(data)
+            self._socket.sendall(LENGTH.pack(len(data)) + data)
             head = ANSWER.unpack(receive(self._socket, ANSWER.size, until))
             if head[0]:
                 return _reason(head)

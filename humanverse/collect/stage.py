@@ -28,6 +28,23 @@ BACKLOG = 32 << 20
 """Bytes that may wait to be decoded before fetching waits, too."""
 CHUNK = 50
 """Rows that become Arrow at a time."""
+MOST_OF_CONTACT = 200
+"""Characters: servers refuse long headers, and this one goes along with every request."""
+RANGES = {
+    "max_side": (16, 65_535),
+    "min_side": (1, 65_535),
+    "quality": (1, 100),
+    "max_pixels": (1, 1 << 30),
+    "max_bytes": (1, 1 << 30),
+    "timeout": (0.01, 3600),
+    "tries": (1, 100),
+    "max_redirects": (0, 20),
+    "connections": (1, 10_000),
+    "per_host": (1, 1000),
+    "decoders": (1, 256),
+    "decode_seconds": (0.01, 3600),
+}
+"""What a setting may be, the ends included."""
 HINTS = ("phash_hint", "md5_hint", "width_hint", "height_hint")
 
 
@@ -91,19 +108,21 @@ class Collect(BaseStage):
     _loop: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        counts = ("max_side", "max_pixels", "max_bytes", "tries", "connections", "per_host")
-        if low := [name for name in (*counts, "decoders") if getattr(self, name) < 1]:
-            raise ValueError(f"{', '.join(low)}: at least 1 is wanted")
-        if not 1 <= self.quality <= 100:
-            raise ValueError("a quality is 1 to 100")
-        if min(self.timeout, self.decode_seconds) <= 0 or self.per_host_rate < 0:
-            raise ValueError("a time is more than 0 seconds, a rate at least 0")
-        if self.contact and not re.fullmatch(r"[^\s()]+(@|://)[^\s()]+", self.contact):
-            raise ValueError("contact: a mail or web address is wanted")
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {least} to {most}")
+        if self.per_host_rate and not 0.01 <= self.per_host_rate <= 10_000:
+            raise ValueError("per_host_rate is 0.01 to 10000, or 0 for no limit")
+        # Visible ASCII without brackets: what a header's comment can hold.
+        if self.contact and not re.fullmatch(r"[!-'*-~]+(@|://)[!-'*-~]+", self.contact):
+            raise ValueError("contact: a mail or web address is wanted, in ASCII")
+        if len(self.contact) > MOST_OF_CONTACT:
+            raise ValueError(f"contact: at most {MOST_OF_CONTACT} characters are sent along")
 
     def check(self) -> None:
-        """Raise a `UsageError` for a list that cannot be read."""
+        """Raise a `UsageError` for a list that cannot be read, or a host that is none."""
         Blocklist(self.blocklists)
+        Guard(self.allow_hosts)
 
     def check_online(self) -> None:
         """Raise a `UsageError` if the open web must not be asked like this."""
@@ -119,6 +138,7 @@ class Collect(BaseStage):
         self._waiting = 0
         bounds = Bounds(self.max_side, self.min_side, self.max_pixels, self.quality)
         self._decoders = Decoders(bounds, self.decoders, seconds=self.decode_seconds)
+        self._decoders.start()
         self._threads = ThreadPoolExecutor(self.decoders, thread_name_prefix="decode")
         if self.backend == "native":
             self._loop = asyncio.new_event_loop()

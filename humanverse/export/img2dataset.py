@@ -234,7 +234,7 @@ def _owned(target: Store, root: str) -> dict[int, str]:
 def _source_of(target: Store, number: str, root: str) -> str | None:
     try:
         metadata = pq.read_schema(target.local(f"{number}.parquet")).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowInvalid):  # missing, a folder, or no Parquet
         return None
     return metadata[_SOURCE].decode() if metadata.get(_ROOT) == root.encode() else None
 

@@ -51,7 +51,7 @@ def sweep(store: Store) -> list[str]:
 
 def _plan(store: Store) -> Iterator[str]:
     try:
-        numbers = sorted(n for n in store.names("plan") if n.endswith(".json"))
+        numbers = plan.manifest_names(store)
         if not numbers or numbers != [f"{n:02d}.json" for n in range(len(numbers))]:
             yield f"plan: generations {', '.join(numbers) or 'none'}: one is missing"
         for manifest in plan.manifests(store):

@@ -25,10 +25,21 @@ def identified(inputs: Sequence[Path]) -> dict[str, Path]:
     for path in inputs:
         if not path.exists():
             raise UsageError(f"no such input: {path}")
+        if not _is_text(path.resolve().name):
+            raise UsageError(f"{path!r}: its name is no UTF-8: give it another")
         tables = sorted(p for p in path.iterdir() if _is_table(p)) if path.is_dir() else []
         for file in tables or [path]:
             named[f"{file.resolve().name}@{_digest(file)}"] = file
     return named
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can stand in a table."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def refuse_own_root(store: Store, paths: Iterable[Path]) -> None:
@@ -113,9 +124,18 @@ def _url_table(
         # Only Parquet tells row numbers, so other tables take this detour, in their own order.
         target = link.with_name(f"{link.name}.parquet")
         db.execute("SET preserve_insertion_order = true")
-        db.execute(f"COPY (SELECT * FROM {relation(link)}) TO '{target}' (FORMAT parquet)")
+        texts = _texts(db, link)
+        db.execute(f"COPY (SELECT *{texts} FROM {relation(link)}) TO '{target}' (FORMAT parquet)")
         link = target
     quoted = {ours: theirs.replace('"', '""') for ours, theirs in source.find(found).items()}
     columns = {ours: f'"{theirs}"' for ours, theirs in quoted.items()}
     columns["source"] = f"'{source.name}'"
     return Table(relation(link), name, columns, "file_row_number")
+
+
+def _texts(db: duckdb.DuckDBPyConnection, link: Path) -> str:
+    """SQL: columns of JSON Lines in which one value is no text, read as text, without quotes."""
+    rows = db.execute(f"DESCRIBE SELECT * FROM {relation(link)}").fetchall()
+    mixed = [row[0].replace('"', '""') for row in rows if row[1] == "JSON"]
+    texts = ", ".join(f'"{name}" ->> \'$\' AS "{name}"' for name in mixed)
+    return f" REPLACE ({texts})" if mixed else ""

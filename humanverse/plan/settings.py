@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+MOST_ROWS = 1_000_000
+"""Of a unit: all of it is in memory at a time."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -21,5 +24,5 @@ class Plan:
     min_faces: int | None = None
 
     def __post_init__(self) -> None:
-        if self.unit_rows < 1:
-            raise ValueError("a unit has at least one row")
+        if not 1 <= self.unit_rows <= MOST_ROWS:
+            raise ValueError(f"a unit has at least one row and at most {MOST_ROWS:,}")

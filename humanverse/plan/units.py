@@ -33,8 +33,15 @@ class Unit:
 
 def manifests(store: Store) -> list[dict[str, Any]]:
     """The plan's generations, oldest first."""
-    names = sorted(n for n in store.names("plan") if n.endswith(".json"))
-    return [json.loads(store.read(f"plan/{name}")) for name in names]
+    return [json.loads(store.read(f"{FOLDER}/{name}")) for name in manifest_names(store)]
+
+
+def manifest_names(store: Store) -> list[str]:
+    """Names of the manifests, oldest first: as numbers, since the hundred-and-first has a digit
+    more.
+    """
+    names = [n for n in store.names(FOLDER) if n.endswith(".json")]
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 def units(store: Store) -> list[Unit]:

@@ -21,7 +21,7 @@ from humanverse.pack.card import write_card
 from humanverse.pack.shards import Shard, pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
-from humanverse.run.retry import retry
+from humanverse.run.retry import named, retry
 from humanverse.run.work import Work, find_work, up_to
 from humanverse.stage import fingerprints, unopened
 
@@ -114,7 +114,7 @@ def build(
     if tasks:
         watcher.starts(len(tasks), sum(task.unit.rows for task in tasks))
     done = 0
-    with _interruptible() as interrupted, ExitStack() as stack:
+    with _interruptible(watcher) as interrupted, ExitStack() as stack:
         stack.callback(watcher.ends)
         for commit in _run(store, work, len(tasks), settings.runner, watcher):
             watcher.commits(commit)
@@ -154,25 +154,29 @@ def prepare(
                 check()
     if plan.manifests(store):
         find()  # refuses a root made with other settings before anything new is planned
+    again = _wanted(store, settings.retry)
     if inputs:
         started = time.monotonic()
         made = plan.make_plan(store, [Path(path) for path in inputs], recipe.plan)
         if made:
             seconds = time.monotonic() - started
             watcher.says(f"planned {made['rows']} rows in {seconds:.1f} s")
-    if settings.retry:
-        _retry(store, recipe, settings.retry, watcher)
+    if again:
+        rows = retry(store, again, recipe.plan.unit_rows)
+        watcher.says(f"planned {rows} rows again" if rows else f"no row ended for {settings.retry}")
     work = find()
     store.prepare()
     store.replace(ledger.RECIPE, to_json(resolved).encode())
     return work
 
 
-def _retry(store: Store, recipe: Recipe, wanted: str, watcher: Watcher) -> None:
+def _wanted(store: Store, reasons: str) -> set[str]:
+    """What is to be tried again, judged before anything new is planned."""
+    if not reasons:
+        return set()
     if not plan.manifests(store) or not store.exists(ledger.RECIPE):
         raise UsageError(f"{store.root} holds no outcomes yet: nothing can be tried again")
-    rows = retry(store, wanted, recipe.plan.unit_rows)
-    watcher.says(f"planned {rows} rows again" if rows else f"no row ended for {wanted}")
+    return named(store, reasons)
 
 
 def pack_root(store: Store, recipe: Recipe) -> list[Shard]:
@@ -214,7 +218,7 @@ def _run(
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def _interruptible(watcher: Watcher) -> Iterator[Callable[[], bool]]:
     """SIGTERM asks for a stop after the unit at hand; a second one for a stop now."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -225,6 +229,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         if asked.is_set():  # the unit at hand may take long: who asks twice means it
             raise KeyboardInterrupt
         asked.set()
+        watcher.says("stopping after the unit at hand; asked again, at once")
 
     before = signal.signal(signal.SIGTERM, ask)
     try:

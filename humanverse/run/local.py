@@ -20,15 +20,16 @@ def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> I
     stages = unopened(stages)
     first, rest = _split(stages)
     needed = {name for task in tasks for name in task.todo}
-    opened = [stage for stage in stages if stage.name in needed]
+    opened: list[Stage] = []
 
     def fetch(task: Task) -> pa.Table:
         return advance(store, task, start(store, task), first)
 
     pool = ThreadPoolExecutor(OVERLAP, thread_name_prefix="unit")
     try:
-        for stage in opened:
+        for stage in (stage for stage in stages if stage.name in needed):
             stage.open()
+            opened.append(stage)
         for task, table in _fetched(pool, tasks, fetch):
             made = commit(store, task, advance(store, task, table, rest), stages)
             del table

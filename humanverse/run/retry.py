@@ -16,32 +16,39 @@ from humanverse.layers.store import Store
 TRANSIENT = "transient"
 
 
-def retry(store: Store, wanted: str, unit_rows: int) -> int:
-    """Plan once more what ended for one of the wanted reasons; returns how many rows.
+def named(store: Store, wanted: str) -> set[str]:
+    """The reasons of a list with commas; `transient` stands for all that may pass.
+
+    Raises:
+        UsageError: it names no known reason.
+    """
+    known = all_reasons(store)
+    names = {name.strip() for name in wanted.split(",")} - {""}
+    if TRANSIENT in names:
+        names = names - {TRANSIENT} | {name for name, reason in known.items() if reason.transient}
+    if (strange := sorted(names - known.keys())) or not names:
+        raise UsageError(
+            f"--retry: no reason {', '.join(strange) or repr(wanted)}: "
+            f"say {TRANSIENT}, or reasons of `status`"
+        )
+    return names
+
+
+def retry(store: Store, names: Iterable[str], unit_rows: int) -> int:
+    """Plan once more what ended for one of these reasons; returns how many rows.
 
     Rows that are planned again but not done yet are not planned a third time, so a run that was
     broken off goes on with the same command.
 
     Args:
         store: the root.
-        wanted: reasons with commas between them; `transient` stands for all that may pass.
+        names: the reasons.
         unit_rows: rows of a unit.
-
-    Raises:
-        UsageError: it names no known reason.
     """
-    known = all_reasons(store)
-    names = {name.strip() for name in wanted.split(",")}
-    if TRANSIENT in names:
-        names = names - {TRANSIENT} | {name for name, reason in known.items() if reason.transient}
-    if strange := sorted(names - known.keys()):
-        raise UsageError(
-            f"--retry: no reason {', '.join(strange)}: say {TRANSIENT}, or reasons of `status`"
-        )
-    return plan.plan_again(store, _ended(store, names), unit_rows)
+    return plan.plan_again(store, _ended(store, set(names)), unit_rows)
 
 
-def _ended(store: Store, names: Iterable[str]) -> Iterator[pa.Table]:
+def _ended(store: Store, names: set[str]) -> Iterator[pa.Table]:
     """The rows of each unit that ended so, with what their replacement has to know."""
     stages, commits = stage_marks(store), Commits.read(store)
     reasons, replaced = all_reasons(store), plan.read_replaced(store)

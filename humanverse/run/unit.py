@@ -89,6 +89,9 @@ def commit(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) -
     unit = task.unit
     if table.num_rows != unit.rows:
         raise DataError(f"unit {unit.name} has {table.num_rows} rows of {unit.rows} planned")
+    last = stages[-1].name
+    if last in task.todo and "image" in table.column_names:
+        table = _without_bytes(table, last)  # where no stage looks at pictures after the filter
     if not task.keep_rejected:
         table = drop_dead_members(table)
     layers = {}
@@ -197,7 +200,9 @@ def _join_members(
 
 def _without_bytes_deferred(table: pa.Table, stage: Stage) -> pa.Table:
     """Set aside rows that a looser filter brought back to life but whose bytes were not kept."""
-    if "image" not in stage.reads:
-        return table
+    return _without_bytes(table, stage.name) if "image" in stage.reads else table
+
+
+def _without_bytes(table: pa.Table, stage: str) -> pa.Table:
     missing = pc.and_(pc.is_null(table["reason"]), pc.is_null(table["image"]))
-    return _set_reason(table, missing, "bytes_missing", stage.name)
+    return _set_reason(table, missing, "bytes_missing", stage)

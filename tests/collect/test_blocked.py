@@ -1,6 +1,7 @@
 """What stands on a list is not taken, by whatever it is named."""
 
 import hashlib
+import time
 
 import pytest
 
@@ -65,3 +66,33 @@ def test_a_line_that_is_no_entry_is_named_with_its_place(tmp_path, line):
 def test_a_missing_list_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         Blocklist([tmp_path / "none.txt"])
+
+
+@pytest.mark.parametrize("host", ["bücher.example", "BÜCHER.example", "xn--bcher-kva.example."])
+def test_a_host_is_known_in_its_own_letters(tmp_path, host):
+    assert listed(tmp_path, f"host {host}").has_host("www.xn--bcher-kva.example")
+
+
+def test_an_address_is_a_host(tmp_path):
+    found = listed(tmp_path, "host 2001:DB8::1", "host 192.0.2.1")
+    assert found.has_host("2001:db8::1")
+    assert found.has_host("192.0.2.1")
+
+
+@pytest.mark.parametrize("host", ["*.example.org", ".", "example.org,example.net", "a..b", "*"])
+def test_a_host_that_no_url_can_have_is_refused_since_it_would_block_nothing(tmp_path, host):
+    with pytest.raises(UsageError, match=r"list\.txt:1: .* is no entry"):
+        listed(tmp_path, f"host {host}")
+
+
+def test_a_list_saved_by_an_office_suite_is_read(tmp_path):
+    assert listed(tmp_path, "\ufeffhost example.org").has_host("example.org")
+
+
+def test_a_hundred_thousand_urls_are_read_in_seconds(tmp_path):
+    urls = [f"http{'s' * (n % 2)}://H{n}.example/{n}.jpg" for n in range(100_000)]
+    started = time.monotonic()
+    found = listed(tmp_path, *(f"url {url}" for url in urls))
+    assert time.monotonic() - started < 20
+    assert all(found.has_url(url.lower()) for url in urls[:1000])
+    assert not found.has_url("http://h1.example/2.jpg")

@@ -388,6 +388,11 @@ def beside_other_shards(place):
     )
 
 
+def beside_a_folder_like_a_shard(place):
+    whole(place)
+    (place["TO"] / "00000.parquet").mkdir(parents=True)
+
+
 def beside_other_json(place):
     whole(place)
     place["TO"].mkdir()
@@ -408,6 +413,7 @@ def onto_a_file(place):
         ("ROOT/collect", whole, "must lie apart"),
         ("ROOT/..", whole, "must lie apart"),
         ("TO", beside_other_shards, "holds 00000.parquet, which is not of this export"),
+        ("TO", beside_a_folder_like_a_shard, "holds 00000.parquet, which is not of this export"),
         ("TO", beside_other_json, "holds notes.json, which is not of this export"),
         ("TO", onto_a_file, "cannot write to"),
         ("s3://bucket/x", whole, "local folder"),

@@ -1,7 +1,7 @@
 """What failed for the moment is tried again, and nothing is lost, doubled or moved by it."""
 
 import pytest
-from shared import RECIPE, kept_urls, pictures, shards
+from shared import RECIPE, everything, kept_urls, pictures, shards
 
 import humanverse
 from humanverse.codec import encode_jpeg
@@ -140,3 +140,14 @@ def test_only_known_reasons_of_a_root_with_outcomes_can_be_tried_again(web, tmp_
     run(tmp_path / "root", web)
     with pytest.raises(UsageError, match="no reason bad_luck"):
         run(tmp_path / "root", web, "bad_luck")
+
+
+def test_a_wrong_reason_leaves_new_inputs_unplanned_and_no_reason_is_none(web, tmp_path):
+    root, more = tmp_path / "root", tmp_path / "more.csv"
+    run(root, web)
+    before = everything(root)
+    more.write_text("url\nhttp://h/1\n")
+    for wrong in ("bad_luck", ",", "timeout,bad_luck"):
+        with pytest.raises(UsageError, match="no reason"):
+            build(load_recipe(RECIPE), [more], root, settings=Settings(retry=wrong))
+    assert everything(root) == before
