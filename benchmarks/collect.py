@@ -10,8 +10,8 @@ servers have a core each; the headline is the client's CPU time, all its process
 the moments when a fifth and when nine tenths of the images were sent: so neither start-up nor the
 end count. The figure of the whole run stands beside. img2dataset runs with the best of several
 settings of processes and threads, found for each case or given with --setting. Most of its time
-over HTTPS goes into reading the trust store for every image: the store is the system's and one more.
-So it is given a fifth of the images there.
+over HTTPS goes into reading the trust store for every image; the store is the system's and one
+more. So it is given a fifth of the images there.
 """
 
 import argparse
