@@ -24,7 +24,7 @@ from humanverse.errors import UsageError
 from humanverse.sources import images
 from humanverse.stage import BaseStage, Resources, operational
 
-BACKLOG = 32 << 20
+BACKLOG = 4 << 20
 """Bytes that may wait to be decoded before fetching waits, too."""
 CHUNK = 50
 """Rows that become Arrow at a time."""
