@@ -70,8 +70,13 @@ class Decoders:
             HumanverseError: children do not start here.
         """
         with ThreadPoolExecutor(max(1, self._idle.qsize())) as pool:
-            for started in [pool.submit(self._start_one) for _ in range(self._idle.qsize())]:
+            starting = [pool.submit(self._start_one) for _ in range(self._idle.qsize())]
+        try:
+            for started in starting:
                 started.result()
+        except HumanverseError:
+            self.close()
+            raise
 
     def _start_one(self) -> None:
         child = self._idle.get()

@@ -245,10 +245,10 @@ class Collect(BaseStage):
         if self._blocked.has_picture(picture.phash):
             return answer | {"reason": "blocked"}
         fields = {name: getattr(picture, name) for name in picture.__slots__}
-        answer |= {"image": fields.pop("jpeg")} | fields
+        image = fields.pop("jpeg")
         if self.refuse_changed and changed(Seen(*(row[name] for name in HINTS)), data, picture):
-            answer["reason"] = "changed"
-        return answer
+            return answer | fields | {"reason": "changed"}  # what may be poisoned is not stored
+        return answer | fields | {"image": image}
 
     def _with_img2dataset(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         from humanverse.collect import by_img2dataset

@@ -103,6 +103,15 @@ def test_fetching_waits_for_decoders_that_cannot_keep_up(monkeypatch):
     assert reasons == [None] * 60
 
 
+def test_a_picture_that_is_not_what_the_table_saw_is_not_stored(odd_web):
+    rows = [row for row in odd_web.rows if row.fate == ANY]
+    honest = collected(odd_web, rows)
+    apart = [f"{int(row['phash'], 16) ^ (1 << 64) - 1:016x}" for row in honest]
+    for row in collected(odd_web, rows, {"phash_hint": apart}):
+        assert (row["reason"], row["image"]) == ("changed", None)
+        assert row["phash"] is not None
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [

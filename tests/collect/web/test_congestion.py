@@ -150,10 +150,9 @@ def test_no_slot_is_lost_when_those_who_wait_are_cancelled(cancelled):
         for generation in held:
             slots.give(generation, None)
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(2):
-            await asyncio.wait_for(slots.take(), 1)
+        return [await asyncio.wait_for(slots.take(), 1) for _ in range(2)]
 
-    asyncio.run(run())
+    assert len(asyncio.run(run())) == 2
 
 
 def test_a_fixed_number_stays_fixed():
