@@ -14,7 +14,7 @@ from itertools import islice
 
 from PIL import Image
 
-SOI, EOI = b"\xff\xd8", b"\xff\xd9"
+SOI, EOI, FILLING = b"\xff\xd8", b"\xff\xd9", b"\xff\xff"
 JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 """Says that three components are YCbCr; without a thumbnail."""
 FRAMES = frozenset({0xC0, 0xC1, 0xC2})
@@ -36,7 +36,7 @@ MOST_FILL = 1 << 19
 MOST_BYTES_PER_PIXEL = 4
 """Noise at the best quality takes three; a file can be padded without end."""
 
-_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 """In a scan's data 0xFF is followed by 0, or by a restart marker; anything else ends it."""
 _FILL = re.compile(rb"\xff+")
 _SEGMENT = re.compile(rb"\xff[\xc4\xdb\xdd\xe0-\xef\xfe]")
@@ -82,7 +82,7 @@ def takes_long(data: bytes) -> bool:
     """
     if data.count(bytes((0xFF, SCAN))) > MOST_SCANS + (len(data) >> 15):
         return True
-    if data.count(b"\xff\xff") > MOST_FILL // 2:
+    if data.count(FILLING) > MOST_FILL // 2:
         return True
     return sum(1 for _ in _SEGMENT.finditer(data)) > MOST_SEGMENTS
 
@@ -111,8 +111,6 @@ class _Found:
     def take(self, marker: int, body: bytes) -> None:
         self.settings += marker in TABLES
         if marker == SCAN:
-            if b"\xff\xff" in body:  # filling, which readers take for data or for a marker
-                raise _NotPlain
             self._scan(body)
         elif marker in FRAMES:
             self._frame(marker, body)
@@ -199,8 +197,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         end = place + 2 + int.from_bytes(data[place + 2 : place + 4])
         if marker == SCAN:
             found = _SCAN_END.search(data, end)
-            if found is None:
-                raise IndexError("no end")
+            if found is None or found[0] == FILLING:
+                raise IndexError("no end, or filling, which readers take for data or for a marker")
             end = found.start()
         if end > len(data):
             raise IndexError("no end")

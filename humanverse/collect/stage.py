@@ -134,6 +134,7 @@ class Collect(BaseStage):
 
     def open(self) -> None:
         """Start the loop and the session that all calls share."""
+        _table([{}], self._answers())  # pyarrow imports pandas, if it is there, with its first rows
         self._blocked = Blocklist(self.blocklists)
         self._waiting = 0
         bounds = Bounds(self.max_side, self.min_side, self.max_pixels, self.quality)
@@ -166,8 +167,10 @@ class Collect(BaseStage):
             answers = self._with_img2dataset(rows)
         else:
             answers = asyncio.run_coroutine_threadsafe(self._bring_all(rows), self._loop).result()
-        kind = pa.schema([*self.writes, *self.telemetry, pa.field("reason", pa.string())])
-        return _table(answers, kind).add_column(0, "key", batch["key"])
+        return _table(answers, self._answers()).add_column(0, "key", batch["key"])
+
+    def _answers(self) -> pa.Schema:
+        return pa.schema([*self.writes, *self.telemetry, pa.field("reason", pa.string())])
 
     def _limits(self) -> Limits:
         return Limits(self.timeout, self.max_bytes, self.max_redirects, self.tries)
