@@ -116,7 +116,11 @@ YOLOX = ["--set", "people.detector=yolox", "--set", f"people.weights={RECIPE}"]
             empty,
             "no field",
         ),
-        (["build", RECIPE, "--input", "TABLE", "--out", "s3://bucket/x"], empty, "local folder"),
+        (
+            ["build", RECIPE, "--input", "TABLE", "--out", "ftp://host/x"],
+            empty,
+            "begins with s3://",
+        ),
         (["build", RECIPE, "--input", "TABLE", "--out", "TABLE"], bad_port, "cannot write to"),
         (["build", RECIPE, "--input", "TABLE", "--out", "TABLE/x"], bad_port, "cannot write to"),
         (

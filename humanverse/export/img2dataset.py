@@ -164,8 +164,8 @@ def export(store: Store, target: Store) -> Exported:
 
 
 def _refuse_overlap(store: Store, target: Store) -> None:
-    root, folder = store.root.resolve(), target.root.resolve()
-    if folder.is_relative_to(root) or root.is_relative_to(folder):
+    root, folder = (f"{(s.folder.resolve() if s.folder else s.root)}/" for s in (store, target))
+    if folder.startswith(root) or root.startswith(folder):
         raise UsageError(f"--to {target.root} and the root {store.root} must lie apart")
 
 
@@ -233,7 +233,8 @@ def _owned(target: Store, root: str) -> dict[int, str]:
 
 def _source_of(target: Store, number: str, root: str) -> str | None:
     try:
-        metadata = pq.read_schema(target.local(f"{number}.parquet")).metadata or {}
+        with target.open(f"{number}.parquet") as f:
+            metadata = pq.read_schema(f).metadata or {}
     except (OSError, pa.ArrowInvalid):  # missing, a folder, or no Parquet
         return None
     return metadata[_SOURCE].decode() if metadata.get(_ROOT) == root.encode() else None

@@ -126,7 +126,7 @@ class Commits:
 
 
 def publish(store: Store, commit: Commit) -> bool:
-    """Make a commit real; False if another of the same number came first."""
+    """Make a commit real; False if another one of the same number came first."""
     return store.create(f"{FOLDER}/{commit.unit}.g{commit.number}.json", commit.to_json())
 
 

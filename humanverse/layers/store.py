@@ -1,67 +1,96 @@
 """A store of files under one root, with the two atomic acts that everything rests on.
 
 `replace` puts a whole file in place of another; `create` makes a file only if it is not there yet.
-Both are durable when they return: the bytes are synced before the name, the name before the return.
+Both are durable when they return: the bytes before the name, the name before the return. A root is
+a local folder, or an address of an object store (`s3://bucket/folder`, `gs://...`, `az://...`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
-import uuid
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from humanverse.errors import UsageError
+from humanverse.layers import failpoints
+from humanverse.layers.files import LocalFiles
+
+
+class Files(Protocol):
+    """What a kind of storage must offer: see `LocalFiles` for each."""
+
+    @property
+    def root(self) -> Path | str: ...
+    def prepare(self) -> None: ...
+    def exists(self, name: str) -> bool: ...
+    def names(self, folder: str) -> list[str]: ...
+    def open(self, name: str) -> BinaryIO: ...
+    def read(self, name: str) -> bytes: ...
+    def read_range(self, name: str, start: int, end: int) -> bytes: ...
+    def size(self, name: str) -> int: ...
+    def remove(self, name: str) -> None: ...
+    def fetched(self, name: str, scratch: Path) -> Path: ...
+    def attempt(self, folder: str) -> contextlib.AbstractContextManager[BinaryIO]: ...
+    def name(self, file: BinaryIO, name: str) -> None: ...
+    def create(self, file: BinaryIO, name: str) -> bool: ...
+    def sweep(self) -> list[str]: ...
 
 
 class Store:
-    """Files under a local root. Names are relative and use forward slashes."""
+    """Files under a root. Names are relative and use forward slashes."""
 
     def __init__(self, root: str | Path) -> None:
-        if "://" in str(root):
-            raise UsageError(f"{root}: a root is a local folder; object stores come later")
-        self.root = Path(root)
+        self._files = _files_at(root)
+
+    @property
+    def root(self) -> Path | str:
+        """The folder, or the address of an object store."""
+        return self._files.root
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder; None for an object store."""
+        root = self._files.root
+        return root if isinstance(root, Path) else None
 
     def prepare(self) -> None:
         """Make the root, or say why it cannot be written."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{uuid.uuid4().hex}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise UsageError(f"cannot write to {self.root}: {error.strerror}") from error
+        self._files.prepare()
 
-    def local(self, name: str) -> Path:
-        """The path of a file, for engines that open files themselves."""
-        return self.root / name
+    def place(self, name: str) -> str:
+        """Where a file lies, for people."""
+        return f"{self._files.root}/{name}"
+
+    def fetched(self, name: str, scratch: Path) -> Path:
+        """A path under which other engines can open a file: a copy in `scratch` if need be."""
+        return self._files.fetched(name, scratch)
 
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
-        return (self.root / name).exists()
+        return self._files.exists(name)
 
     def names(self, folder: str) -> list[str]:
         """Names of a folder's files, unsorted, without attempts; none if it is not there."""
-        try:
-            with os.scandir(self.root / folder) as entries:
-                return [e.name for e in entries if not e.name.startswith(".")]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return self._files.names(folder)
 
     def open(self, name: str) -> BinaryIO:
         """A file for reading."""
-        return (self.root / name).open("rb")
+        return self._files.open(name)
 
     def read(self, name: str) -> bytes:
         """A whole file."""
-        return (self.root / name).read_bytes()
+        return self._files.read(name)
+
+    def read_range(self, name: str, start: int, end: int) -> bytes:
+        """Bytes of a file from `start` to before `end`, or to its own end."""
+        return self._files.read_range(name, start, end)
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A whole Parquet file."""
@@ -70,7 +99,7 @@ class Store:
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
-        return (self.root / name).stat().st_size
+        return self._files.size(name)
 
     def sha256(self, name: str) -> str:
         """Hash of a file's bytes."""
@@ -79,18 +108,19 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
-        (self.root / name).unlink(missing_ok=True)
+        self._files.remove(name)
+        failpoints.here("removed")
+
+    def sweep(self) -> list[str]:
+        """Remove attempts that a kill has left; their names. Only while nothing is written."""
+        return self._files.sweep()
 
     @contextlib.contextmanager
     def attempt(self, folder: str) -> Iterator[Attempt]:
         """A file being written, which gets its name only by `publish`; else it leaves no trace."""
-        (self.root / folder).mkdir(parents=True, exist_ok=True)
-        path = self.root / folder / f".{uuid.uuid4().hex}.attempt"
-        try:
-            with path.open("w+b") as f:
-                yield Attempt(f, path)
-        finally:
-            path.unlink(missing_ok=True)
+        with self._files.attempt(folder) as file:
+            failpoints.here("begun")
+            yield Attempt(file, self._files, folder)
 
     def replace(self, name: str, data: bytes) -> None:
         """Put `data` at `name`, atomically, whatever was there."""
@@ -107,29 +137,22 @@ class Store:
             attempt.publish(base)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Put `data` at `name` if nothing is there; False if something is."""
+        """Put `data` at `name` if nothing is there; False if something else is."""
         with self.attempt(name.rpartition("/")[0]) as attempt:
             attempt.file.write(data)
-            attempt.sync()
-            try:
-                os.link(attempt.path, self.root / name)
-            except FileExistsError:
-                return False
-            _sync_folder(attempt.path.parent)
-            return True
+            created = self._files.create(attempt.file, name)
+        failpoints.here("created")
+        # An answer may be lost after the work was done; what lies there then is our own.
+        return created or self.read(name) == data
 
 
 class Attempt:
     """A file that has no name yet."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: BinaryIO, files: Files, folder: str) -> None:
         self.file = file
-        self.path = path
-
-    def sync(self) -> None:
-        """Make its bytes durable."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        self._files = files
+        self._folder = folder
 
     def sha256(self) -> str:
         """Hash of what was written so far."""
@@ -141,12 +164,13 @@ class Attempt:
 
     def publish(self, base: str) -> None:
         """Give it its name in its folder, over anything of that name."""
-        self.sync()
-        self.path.replace(self.path.with_name(base))
-        _sync_folder(self.path.parent)
+        self._files.name(self.file, f"{self._folder}/{base}" if self._folder else base)
+        failpoints.here("named")
 
 
-def write_parquet(file: BinaryIO, table: pa.Table, row_group_size: int | None = None) -> None:
+def write_parquet(
+    file: BinaryIO | io.BytesIO, table: pa.Table, row_group_size: int | None = None
+) -> None:
     """Parquet with fixed settings, so that equal tables are equal bytes."""
     pq.write_table(
         table,
@@ -161,9 +185,9 @@ def write_parquet(file: BinaryIO, table: pa.Table, row_group_size: int | None = 
     )
 
 
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _files_at(root: str | Path) -> Files:
+    if "://" not in str(root):
+        return LocalFiles(root)
+    from humanverse.layers.objects import ObjectFiles
+
+    return ObjectFiles(str(root))

@@ -6,7 +6,6 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -43,10 +42,7 @@ def sweep(store: Store) -> list[str]:
             if f"{folder}/{name}" not in named:
                 store.remove(f"{folder}/{name}")
                 orphans.append(f"{folder}/{name}")
-    for attempt in Path(store.root).rglob(".*.attempt"):
-        attempt.unlink(missing_ok=True)
-        orphans.append(str(attempt.relative_to(store.root)))
-    return sorted(orphans)
+    return sorted([*orphans, *store.sweep()])
 
 
 def _plan(store: Store) -> Iterator[str]:

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from humanverse.codec import decode_depth, decode_jpeg, decode_normals
 from humanverse.errors import DataError, UsageError
+from humanverse.layers.store import Store
 
 Sample = dict[str, Any]
+
+INDEX, DATASET = "shards/index.parquet", "shards/dataset.json"
 
 MEMBERS = {
     "image": "jpg",
@@ -39,8 +42,9 @@ class Dataset:
     with `depth_kind`; `normals` (H, W, 3) float32 unit vectors; `meta`, everything else known.
     """
 
-    def __init__(self, root: Path, table: pa.Table, columns: Sequence[str]) -> None:
-        self.root = root.absolute()
+    def __init__(self, store: Store, table: pa.Table, columns: Sequence[str]) -> None:
+        self._store = store
+        self.root = store.folder.absolute() if store.folder else store.root
         self.table = table
         self.columns = tuple(columns)
         self._keys: dict[str, int] | None = None
@@ -80,7 +84,7 @@ class Dataset:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For workers that are spawned: they open files of their own."""
-        return Dataset, (self.root, self.table, self.columns)
+        return Dataset, (Store(self.root), self.table, self.columns)
 
     def __enter__(self) -> Dataset:
         return self
@@ -103,21 +107,27 @@ class Dataset:
         offset, length = row.get(f"{name}_offset"), row.get(f"{name}_length")
         if offset is None or length is None:
             return None
-        data = os.pread(self._handle(row["shard"]), length, offset)
+        data = self._range(row["shard"], offset, length)
         if len(data) != length:
             raise DataError(f"shard {row['shard']:05d}.tar ends before {row['key']}.{extension}")
         return data
 
-    def _handle(self, shard: int) -> int:
+    def _range(self, shard: int, offset: int, length: int) -> bytes:
+        name = f"shards/{shard:05d}.tar"
+        try:
+            if self._store.folder:
+                return os.pread(self._handle(shard, name), length, offset)
+            return self._store.read_range(name, offset, offset + length)
+        except FileNotFoundError:
+            missing = self._store.place(name)
+            raise DataError(f"{missing} is missing: run `humanverse verify`") from None
+
+    def _handle(self, shard: int, name: str) -> int:
         """An open file of this process: a descriptor shared over a fork would be closed twice."""
         place = (os.getpid(), shard)
         with self._lock:
             if place not in self._handles:
-                path = self.root / "shards" / f"{shard:05d}.tar"
-                try:
-                    self._handles[place] = os.open(path, os.O_RDONLY)
-                except FileNotFoundError:
-                    raise DataError(f"{path} is missing: run `humanverse verify`") from None
+                self._handles[place] = os.open(Path(self.root) / name, os.O_RDONLY)
             return self._handles[place]
 
 
@@ -125,23 +135,24 @@ def open(root: str | Path, columns: Sequence[str] | None = None, filters: Any = 
     """A packed root for reading.
 
     Args:
-        root: the folder that `build` or `pack` filled.
+        root: the folder, or the address in an object store, that `build` or `pack` filled.
         columns: what samples shall hold, of `MEMBERS`; all that is there if None.
         filters: pyarrow filters on the index, such as `[("person_count", "<=", 2)]`.
 
     Raises:
         UsageError: the root is not packed, or a column is unknown.
     """
-    root = Path(root)
-    index = root / "shards" / "index.parquet"
-    if not index.is_file():
+    store = Store(root)
+    if not store.exists(INDEX):
         raise UsageError(f"{root} holds no shards: run `humanverse pack` on it first")
-    if not index.with_name("dataset.json").is_file():
+    if not store.exists(DATASET):
         raise UsageError(f"{root} is being packed, or packing broke off: run `humanverse pack`")
     wanted = tuple(MEMBERS) if columns is None else tuple(columns)
     if unknown := [name for name in wanted if name not in MEMBERS]:
         raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
-    return Dataset(root, pq.read_table(index, filters=filters), wanted)
+    with store.open(INDEX) as f:
+        table = pq.read_table(f, filters=filters)
+    return Dataset(store, table, wanted)
 
 
 def _decoded(column: str, data: bytes, row: dict[str, Any]) -> Sample:

@@ -44,7 +44,9 @@ def _is_text(name: str) -> bool:
 
 def refuse_own_root(store: Store, paths: Iterable[Path]) -> None:
     """A root inside an input folder would be read as input by the next run."""
-    root = store.root.resolve()
+    if store.folder is None:
+        return
+    root = store.folder.resolve()
     for path in paths:
         if path.is_dir() and root.is_relative_to(path.resolve()):
             raise UsageError(f"{store.root} lies in the input {path}: choose an --out elsewhere")

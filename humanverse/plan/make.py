@@ -80,7 +80,7 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
         )
     text = json.dumps(manifest, indent=1, sort_keys=True).encode()
     name = f"plan/{len(generations):02d}.json"
-    if not store.create(name, text) and store.read(name) != text:
+    if not store.create(name, text):
         raise DataError("another plan was made meanwhile: run the command again")
     return manifest
 
@@ -164,8 +164,9 @@ def _cut(
     """Sort each partition, drop duplicates, and write it with one row group a unit."""
     number = len(generations)
     names = sorted({p.name for p in scratch.glob("scattered-*/partition=*")})
-    earlier = [store.local(f"plan/{part['file']}") for m in generations for part in m["parts"]]
-    known = [linked(file, scratch, f"known-{n}") for n, file in enumerate(earlier)]
+    earlier = [f"plan/{part['file']}" for m in generations for part in m["parts"]]
+    paths = [store.fetched(name, scratch) for name in earlier]
+    known = [linked(path, scratch, f"known-{n}") for n, path in enumerate(paths)]
     parts, unplanned = [], 0
     for index, name in enumerate(names):
         files = ", ".join(f"'{p}'" for p in sorted(scratch.glob(f"scattered-*/{name}/*.parquet")))

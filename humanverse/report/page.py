@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 import jinja2
 import numpy as np
@@ -47,8 +46,8 @@ class Picture:
     facts: str
 
 
-def write_report(store: Store) -> Path:
-    """Write `report/index.html` and its pictures; the page's path."""
+def write_report(store: Store) -> str:
+    """Write `report/index.html` and its pictures; where the page lies."""
     counts = funnel(store)
     html = _template().render(
         name=recipe_of(store)["recipe"],
@@ -58,7 +57,7 @@ def write_report(store: Store) -> Path:
         stages=recipe_of(store)["stages"],
     )
     store.replace(f"{FOLDER}/index.html", html.encode())
-    return store.local(f"{FOLDER}/index.html")
+    return store.place(f"{FOLDER}/index.html")
 
 
 def steps(counts: Funnel, reasons: dict[str, schema.Reason]) -> Iterator[Step]:

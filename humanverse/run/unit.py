@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from humanverse import schema
 from humanverse.errors import DataError
+from humanverse.layers import failpoints
 from humanverse.layers.commit import (
     Commit,
     Layer,
@@ -70,6 +71,7 @@ def apply(table: pa.Table, stage: Stage) -> pa.Table:
     alive = table.filter(pc.is_null(table["reason"]))
     batches = cuts(alive.select(["key", *stage.reads]), getattr(stage, "batch_rows", 64))
     answers = [_checked(stage, batch, stage(batch)) for batch in batches]
+    failpoints.here("answered")
     answer = pa.concat_tables([_answer_schema(stage).empty_table(), *answers])
     place = pc.index_in(table["key"], value_set=answer["key"].combine_chunks())
     lost = pc.and_(pc.is_null(table["reason"]), pc.is_null(place))
@@ -102,8 +104,11 @@ def commit(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) -
             mark = task.todo[stage.name]
             layers[stage.name] = write_layer(store, unit.name, stage.name, columns, mark, mine)
     made = Commit(unit.name, task.number, unit.rows, layers)
+    failpoints.here("layers")
     publish(store, made)
+    failpoints.here("committed")
     _keep_telemetry(store, task, table, stages)
+    failpoints.here("recorded")
     return made
 
 

@@ -5,6 +5,7 @@ They live in the package because workers of a cluster cannot import a test modul
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from humanverse import schema
-from humanverse.codec import encode_depth, encode_normals
+from humanverse.codec import encode_depth, encode_jpeg, encode_normals
 from humanverse.stage import BaseStage
 
 
@@ -32,6 +33,34 @@ def truth(phash: str, width: int, height: int) -> dict[str, Any]:
         "depth": random.uniform(0.5, 20, (height // 8, width // 8)).astype(np.float32),
         "normals": _unit(normals).astype(np.float32),
     }
+
+
+@dataclass
+class HashCollect(BaseStage):
+    """Small pictures by hash of the URL, without asking anybody."""
+
+    name: ClassVar[str] = "collect"
+    reads: ClassVar[tuple[str, ...]] = ("url",)
+    writes: ClassVar[pa.Schema] = schema.writes(*schema.COLLECT)
+    telemetry: ClassVar[pa.Schema] = schema.schema_of(schema.TELEMETRY)
+    reasons: ClassVar[tuple[str, ...]] = ("http_gone",)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """A picture of each row, but for every fifth, which is gone."""
+        kind = pa.schema([*self.writes, *self.telemetry, pa.field("reason", pa.string())])
+        rows = [_picture(url) for url in batch["url"].to_pylist()]
+        return pa.Table.from_pylist(rows, kind).add_column(0, "key", batch["key"])
+
+
+def _picture(url: str) -> dict[str, Any]:
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    told = {"http_status": 200, "final_host": "localhost", "attempts": 1, "milliseconds": 1}
+    if int(digest, 16) % 5 == 0:
+        return told | {"http_status": 404, "reason": "http_gone"}
+    pixels = np.full((16, 24, 3), list(bytes.fromhex(digest[:6])), np.uint8)
+    size = {"width": 24, "height": 16, "original_width": 24, "original_height": 16}
+    told |= {"image": encode_jpeg(pixels, 90), "format": "JPEG"}
+    return told | size | {"sha256": digest, "phash": digest[:16]}
 
 
 @dataclass

@@ -416,7 +416,7 @@ def onto_a_file(place):
         ("TO", beside_a_folder_like_a_shard, "holds 00000.parquet, which is not of this export"),
         ("TO", beside_other_json, "holds notes.json, which is not of this export"),
         ("TO", onto_a_file, "cannot write to"),
-        ("s3://bucket/x", whole, "local folder"),
+        ("ftp://host/x", whole, "begins with s3://"),
     ],
 )
 def test_a_wrong_call_gives_one_clear_line_exits_with_2_and_touches_nothing(

@@ -1,0 +1,98 @@
+"""Builds that are made to fail somewhere, and what a root holds in the end.
+
+job = Job(recipe, (table,), root)
+fail(job, Armed("named", 3, "kill"))      # as if the power went at the third file
+run(job)                                  # the same command again
+contents(job.root) == contents(undisturbed)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from humanverse.layers import failpoints
+from humanverse.layers.failpoints import Armed
+from humanverse.layers.ledger import ledger
+from humanverse.layers.store import Store
+from humanverse.pack.shards import FOLDER
+from humanverse.run.build import Runner, Settings, build
+
+COUNTING = Armed("begun", 0, "raise")
+"""Fails nowhere."""
+_MODULES = [
+    *("humanverse.testing.chaos", "humanverse.testing.stages", "humanverse.filter.people"),
+    *("duckdb", "pyarrow.parquet", "pandas", "cv2", "pytz"),
+]
+"""What a build imports; those that are not installed are passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A build, as a command line would say it."""
+
+    recipe: Path
+    tables: tuple[Path, ...]
+    root: str
+    runner: Runner = "local"
+
+
+def run(job: Job) -> None:
+    """Do it, as far as nothing fails."""
+    build(job.recipe, job.tables, job.root, settings=Settings(job.runner))
+
+
+def passages(job: Job) -> Counter[str]:
+    """How often an undisturbed run passes each failpoint. It is done then."""
+    failpoints.arm(COUNTING)
+    try:
+        run(job)
+        return Counter(failpoints.passed)
+    finally:
+        failpoints.arm(None)
+
+
+def fail(job: Job, armed: Armed) -> bool:
+    """Do it up to where it fails: by an error here, or in a process that is killed.
+
+    Returns:
+        Whether it failed: a resumed run passes fewer places than a whole one.
+    """
+    if armed.how == "kill":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_MODULES)
+        process = context.Process(target=_armed, args=(job, armed))
+        process.start()
+        process.join()
+        if process.exitcode not in (0, -signal.SIGKILL):
+            raise RuntimeError(f"the build ended with {process.exitcode}")
+        return process.exitcode != 0
+    try:
+        _armed(job, armed)
+    except failpoints.Failed:
+        return True
+    finally:
+        failpoints.arm(None)
+    return False
+
+
+def contents(root: str | Path) -> dict[str, str]:
+    """What has to be the same however often a run was broken off: shards and ledger, by hash."""
+    store = Store(root)
+    hashes = {name: store.sha256(f"{FOLDER}/{name}") for name in store.names(FOLDER)}
+    sink = pa.BufferOutputStream()
+    table = ledger(store).combine_chunks()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return hashes | {"ledger": hashlib.sha256(sink.getvalue()).hexdigest()}
+
+
+def _armed(job: Job, armed: Armed) -> None:
+    failpoints.arm(armed)
+    run(job)

@@ -1,0 +1,17 @@
+"""The whole way with doubles for the web and the models."""
+
+from humanverse.filter.people import ChoosePeople
+from humanverse.pack import Pack
+from humanverse.plan import Plan
+from humanverse.recipe import Recipe
+from humanverse.testing.stages import HashCollect, HashDetect, HashLabels
+
+recipe = Recipe(
+    name="made-up",
+    plan=Plan(unit_rows=4),
+    collect=[HashCollect()],
+    filter=[HashDetect(), ChoosePeople(min_area=0.2)],
+    annotate=[HashLabels()],
+    pack=Pack(units_per_shard=2),
+)
+"""Nothing is asked and nothing loaded, so that a build takes a moment."""
