@@ -9,13 +9,14 @@ INPUT ?=
 SET ?=
 RUNNER ?= auto
 RETRY ?=
+FROM ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export schemas lock clean
+.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export takedown schemas lock clean
 
 help: ## list the targets
-	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient]"
+	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [FROM=list.txt]"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the lite models' weights
@@ -70,6 +71,9 @@ report: ## a static page on OUT
 
 export: setup ## what was collected in OUT, as img2dataset writes it, into TO
 	$(BIN)/humanverse export $(OUT) --as img2dataset --to $(TO)
+
+takedown: setup ## remove from OUT what the list FROM names, for good
+	$(BIN)/humanverse takedown $(OUT) --from $(FROM)
 
 schemas: setup ## export the schemas to schemas/
 	$(BIN)/humanverse schemas schemas

@@ -1,6 +1,7 @@
 """HumanVerse builder: a table of image URLs in, a verified dataset of people out.
 
-`build` makes a dataset, `open` reads one, `ledger` tells what became of every row.
+`build` makes a dataset, `open` reads one, `ledger` tells what became of every row, `takedown`
+removes what its owners ask for.
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from humanverse.load import Dataset, open
     from humanverse.run.build import Outcome
+    from humanverse.run.takedown import TakenDown
 
 __version__ = "0.1.0"
 
@@ -25,6 +27,7 @@ __all__ = [
     "build",
     "ledger",
     "open",
+    "takedown",
 ]
 
 
@@ -45,6 +48,13 @@ def ledger(root: str | Path) -> "pa.Table":
     from humanverse.layers.store import Store
 
     return read(Store(root))
+
+
+def takedown(root: str | Path, file: str | Path, dry_run: bool = False) -> "TakenDown":
+    """Remove what a list names from a root, for good: see `humanverse.run.takedown.takedown`."""
+    from humanverse.run.takedown import takedown as remove
+
+    return remove(root, file, dry_run=dry_run)
 
 
 def __getattr__(name: str) -> Any:

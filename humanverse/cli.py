@@ -114,6 +114,11 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     handed.add_argument("--as", choices=("img2dataset",), required=True, dest="layout")
     handed.add_argument("--to", required=True, metavar="DIR", help="folder of the export")
     handed.set_defaults(verb=_export)
+    removal = verbs.add_parser("takedown", help="remove samples for good: their owners' list")
+    removal.add_argument("root", metavar="ROOT")
+    removal.add_argument("--from", required=True, metavar="FILE", dest="file", help="the list")
+    removal.add_argument("--dry-run", action="store_true", help="tell what would be done")
+    removal.set_defaults(verb=_takedown)
     explain = verbs.add_parser("explain", help="one row through every stage: what each saw")
     explain.add_argument("what", metavar="URL|KEY|PHOTO")
     explain.add_argument("--recipe", default="demo")
@@ -204,6 +209,14 @@ def _export(args: argparse.Namespace) -> int:
     from humanverse.layers.store import Store
 
     terminal.exported(export(Store(args.root), Store(args.to)), args.to)
+    return 0
+
+
+def _takedown(args: argparse.Namespace) -> int:
+    from humanverse.run.takedown import takedown
+
+    done = takedown(args.root, args.file, dry_run=args.dry_run)
+    terminal.taken_down(done, dry_run=args.dry_run)
     return 0
 
 

@@ -13,6 +13,7 @@ from humanverse.errors import UsageError
 from humanverse.keys import bytes_key, normalise, text_key
 from humanverse.layers.ledger import ledger
 from humanverse.layers.store import Store
+from humanverse.layers.tombstones import read_tombstones, told_of
 from humanverse.recipe import Recipe
 from humanverse.run.unit import apply
 from humanverse.stage import reasons_of
@@ -33,7 +34,7 @@ def explain(what: str, recipe: Recipe, root: str | None) -> Iterator[str]:
     yield f"key      {row['key']}"
     if root is not None:
         yield from _in_ledger(root, row["key"])
-    stages = recipe.stages()
+    stages = told_of(recipe.stages(), read_tombstones(Store(root)) if root else ())
     for stage in stages if row.get("location") is None else ():
         getattr(stage, "check_online", lambda: None)()
     known = reasons_of(stages)

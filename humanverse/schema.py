@@ -140,6 +140,7 @@ REASONS: dict[str, Reason] = {
         "failed", "the host's robots.txt could not be had or judged", transient=True
     ),
     "blocked": Reason("rejected", "on a list of what must not be taken"),
+    "taken_down": Reason("rejected", "named by a takedown of this root: removed, or not taken"),
     "host_down": Reason(
         "failed",
         "its host let so many requests in a row fail that the others were not tried",

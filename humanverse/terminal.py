@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
     from humanverse.export.img2dataset import Exported
     from humanverse.run.build import Outcome
+    from humanverse.run.takedown import TakenDown
 
 _errors = Console(stderr=True)
 BAR = 30
 """Characters of the longest bar of a funnel."""
+NAMED = 5
+"""Entries that are told one by one."""
 
 
 class Progress(Watcher):
@@ -123,6 +126,30 @@ def exported(done: Exported, folder: str) -> None:
         )
     if done.waiting:
         print(f"{done.waiting} units are not collected yet: export again once they are")
+
+
+def taken_down(done: TakenDown, *, dry_run: bool) -> None:
+    """What a takedown did, what it could not find, and what it cannot reach."""
+    would = "would be " if dry_run else ""
+    kinds = ", ".join(f"{number} by {kind}" for kind, number in done.by_kind.items())
+    print(f"{done.rows} rows {would}taken down{f' ({kinds})' if kinds else ''}")
+    freed = "" if dry_run else f"; the root is {done.freed / 1e6:.1f} MB smaller"
+    print(f"{done.units} units and {done.shards} shards {would}written anew{freed}")
+    if done.waiting:
+        print(f"{done.waiting} rows that are named are not collected yet, and will not be")
+    if done.unmatched:
+        first = ", ".join(done.unmatched[:NAMED])
+        more = ", ..." if len(done.unmatched) > NAMED else ""
+        print(f"{len(done.unmatched)} entries name nothing here: {first}{more}")
+    if done.later:
+        print(
+            f"{done.later} entries by sha1 or md5 cannot be looked for, since the bytes as served "
+            "are not kept; they are honoured in whatever is fetched from now on"
+        )
+    print(
+        "out of reach: copies and exports that were made, programs that hold shards open, and the "
+        "input; URL and caption stay in plan and ledger"
+    )
 
 
 def finished(outcome: Outcome, limit: int | None) -> int:

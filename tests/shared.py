@@ -42,3 +42,13 @@ def everything(root):
     """All files but the telemetry, which is not the same twice."""
     files = {p.relative_to(root): p for p in sorted(root.rglob("*")) if p.is_file()}
     return {name: p.read_bytes() for name, p in files.items() if name.parts[0] != "telemetry"}
+
+
+def rows_of(root, status="kept"):
+    return [row for row in humanverse.ledger(root).to_pylist() if row["status"] == status]
+
+
+def listed(folder, *lines):
+    file = folder / "list.txt"
+    file.write_text("".join(f"{line}\n" for line in lines))
+    return file

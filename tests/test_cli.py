@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from shared import RECIPE
+from shared import RECIPE, everything
 
 import humanverse
 from humanverse.cli import main
@@ -138,6 +139,7 @@ YOLOX = ["--set", "people.detector=yolox", "--set", f"people.weights={RECIPE}"]
         (["status", "ROOT"], nothing, "holds no dataset"),
         (["verify", "ROOT"], nothing, "holds no dataset"),
         (["report", "ROOT"], nothing, "holds no dataset"),
+        (["takedown", "ROOT", "--from", "TABLE"], nothing, "holds no dataset"),
         (["explain", "0" * 32, "--recipe", RECIPE], nothing, "no file and no URL"),
         (["models", "pull", "nonsense"], nothing, "no weights called"),
     ],
@@ -180,6 +182,42 @@ def test_who_stops_reading_gets_no_traceback(root):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "cannot be read"), ("key x", ":1: 'key x' is no entry"), ("# no one", "names nothing")],
+)
+def test_a_takedown_by_a_bad_list_exits_with_2_and_touches_nothing(
+    root, tmp_path, capsys, text, message
+):
+    before, file = everything(root), tmp_path / "list.txt"
+    if text is not None:
+        file.write_text(text)
+    assert run("takedown", root, "--from", file) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 1 and message in err[0]
+    assert everything(root) == before
+
+
+def test_a_takedown_tells_what_it_did_and_what_it_cannot_do(root, tmp_path, capsys):
+    copy = shutil.copytree(root, tmp_path / "copy")
+    kept = [r for r in humanverse.ledger(root).to_pylist() if r["status"] == "kept"]
+    lines = [f"url {kept[0]['url']}", f"sha256 {kept[1]['sha256']}", f"md5 {'0' * 32}"]
+    (tmp_path / "list.txt").write_text("\n".join([*lines, "host nobody.example"]))
+    arguments = ("takedown", copy, "--from", tmp_path / "list.txt")
+    assert run(*arguments, "--dry-run") == 0
+    assert "2 rows would be taken down (1 by key, 1 by sha256)" in capsys.readouterr().out
+    assert everything(copy) == everything(root)
+    assert run(*arguments) == 0
+    out = capsys.readouterr().out
+    assert "2 rows taken down (1 by key, 1 by sha256)" in out
+    assert "1 entries name nothing here: host nobody.example" in out
+    assert "1 entries by sha1 or md5 cannot be looked for" in out
+    assert "out of reach: copies" in out
+    assert run("verify", copy) == 0
+    assert run("explain", kept[0]["url"], "--recipe", RECIPE, "--out", copy) == 0
+    assert "-> rejected: taken_down" in capsys.readouterr().out
 
 
 def test_explain_takes_a_url_that_is_longer_than_any_path(web, capsys):

@@ -26,6 +26,8 @@ from humanverse.keys import normalise_all, text_key, url_key
 
 DIGITS = {"sha256": 64, "sha1": 40, "md5": 32, "key": 32, "phash": 16}
 HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*")
+PLAIN = re.compile(r"https?://([a-z0-9._-]+)(?=[:/])")
+"""A URL whose host is spelled as it is asked; the others have to be parsed."""
 ALIKE = 4
 """Bits in which two perceptual hashes may differ: resized or encoded anew, a picture's differs by
 less than one in the mean, and one pair of different pictures in a million by so few."""
@@ -34,18 +36,35 @@ less than one in the mean, and one pair of different pictures in a million by so
 class Blocklist:
     """What the lists name. Empty without files."""
 
-    def __init__(self, files: Iterable[str | Path] = ()) -> None:
-        """Read the lists.
+    def __init__(self, files: Iterable[str | Path] = (), entries: Iterable[str] = ()) -> None:
+        """Read the lists, and entries that stand in none.
 
         Raises:
             UsageError: a file is missing, or a line is none of the above; it names the line.
         """
         self._named: dict[str, set[str]] = {kind: set() for kind in (*DIGITS, "host")}
+        for kind, value in _entries((line, line) for line in entries):
+            self._named[kind].add(value)
         for file in files:
-            for kind, value in _entries(Path(file)):
+            for kind, value in _entries(_lines(Path(file))):
                 self._named[kind].add(value)
         phashes = [int(value, 16) for value in self._named["phash"]]
         self._phashes = np.asarray(phashes, np.uint64)
+
+    @property
+    def named(self) -> Mapping[str, frozenset[str]]:
+        """What is named, by kind; URLs by the key that is made of them."""
+        return {kind: frozenset(values) for kind, values in self._named.items()}
+
+    def entries(self) -> list[str]:
+        """The same as lines of a list, sorted, each once."""
+        return sorted(f"{kind} {value}" for kind, values in self._named.items() for value in values)
+
+    def has_row(self, key: str, url: str | None) -> bool:
+        """Whether a planned row is named, by its key or the host of its URL."""
+        if self.has_key(key):
+            return True
+        return bool(self._named["host"]) and url is not None and self.has_host(host_of(url))
 
     def has_key(self, key: str) -> bool:
         """Whether the row's key, or the URL that it was made of, is named."""
@@ -57,10 +76,13 @@ class Blocklist:
 
     def has_host(self, host: str) -> bool:
         """Whether the host, or a domain that it lies under, is named."""
-        if not self._named["host"]:
-            return False
+        return bool(self._named["host"]) and self.naming_host(host) is not None
+
+    def naming_host(self, host: str) -> str | None:
+        """The entry that names a host, or a domain that it lies under."""
         parts = host.lower().rstrip(".").split(".")
-        return any(".".join(parts[n:]) in self._named["host"] for n in range(len(parts)))
+        names = (".".join(parts[n:]) for n in range(len(parts)))
+        return next((name for name in names if name in self._named["host"]), None)
 
     def has_bytes(self, data: bytes, sha256: str) -> bool:
         """Whether a hash of the bytes is named; the sha256 is known already."""
@@ -81,14 +103,31 @@ class Blocklist:
         return bool((apart <= ALIKE).any())
 
 
-def _entries(file: Path) -> Iterable[tuple[str, str]]:
+def host_of(url: str) -> str:
+    """The host of a normalised URL as it is asked, in ASCII; empty where it has none."""
+    match = PLAIN.match(url)
+    if match:
+        return match[1]
+    try:
+        return URL(url).raw_host or ""
+    except ValueError:
+        return ""
+
+
+def _lines(file: Path) -> Iterable[tuple[str, str]]:
+    """The lines of a list, each with its place."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: the list cannot be read: {error}") from error
+    return ((line, f"{file}:{number}") for number, line in enumerate(lines, 1))
+
+
+def _entries(lines: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """Kind and value of each line that has them; a line that is wrong is named by its place."""
     entries = [
-        (words, f"{file}:{number}")
-        for number, line in enumerate(lines, 1)
+        (words, place)
+        for line, place in lines
         if (words := re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split())
     ]
     # All URLs at once: a list may hold hundreds of thousands.

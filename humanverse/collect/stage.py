@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -57,7 +58,7 @@ class Collect(BaseStage):
     writes: ClassVar[pa.Schema] = schema.writes(*schema.COLLECT)
     telemetry: ClassVar[pa.Schema] = schema.schema_of(schema.TELEMETRY)
     reasons: ClassVar[tuple[str, ...]] = (
-        *("blocked", "bad_address", "robots", "robots_unknown", "opted_out"),
+        *("taken_down", "blocked", "bad_address", "robots", "robots_unknown", "opted_out"),
         *("dns", "connection", "tls", "timeout", "host_down", "redirects"),
         *("http_gone", "http_refused", "http_busy", "http_error", "http_server_error"),
         *("encoded", "too_many_bytes", "not_at_hand", "bytes_missing", "no_result"),
@@ -81,6 +82,8 @@ class Collect(BaseStage):
     """Hosts that may be asked although private, on any port."""
     blocklists: tuple[str, ...] = operational(())
     """Files that name what must not be taken: see `humanverse.collect.blocked`."""
+    taken_down: tuple[str, ...] = operational(())
+    """Entries of the root's own takedowns: a run puts them here."""
     contact: str = operational("")
     """Where a site's owner reaches you, by mail or web: it goes into the user agent."""
     timeout: float = operational(30.0)
@@ -135,7 +138,10 @@ class Collect(BaseStage):
     def open(self) -> None:
         """Start the loop and the session that all calls share."""
         _table([{}], self._answers())  # pyarrow imports pandas, if it is there, with its first rows
-        self._blocked = Blocklist(self.blocklists)
+        self._lists = {
+            "taken_down": Blocklist(entries=self.taken_down),
+            "blocked": Blocklist(self.blocklists),
+        }
         self._waiting = 0
         bounds = Bounds(self.max_side, self.min_side, self.max_pixels, self.quality)
         self._decoders = Decoders(bounds, self.decoders, seconds=self.decode_seconds)
@@ -189,7 +195,9 @@ class Collect(BaseStage):
             ),
             connections=self.connections,
             adaptive=self.adaptive,
-            blocked=lambda url, host: self._blocked.has_host(host) or self._blocked.has_url(url),
+            blocked=lambda url, host: bool(
+                self._refusal(lambda names: names.has_host(host) or names.has_url(url))
+            ),
         )
 
     async def _end(self) -> None:
@@ -198,6 +206,13 @@ class Collect(BaseStage):
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._fetcher.close()
+
+    def _refusal(self, names_it: Callable[[Blocklist], bool]) -> str | None:
+        """The reason, if a list names it."""
+        return next((reason for reason, names in self._lists.items() if names_it(names)), None)
+
+    def _row_refusal(self, row: dict[str, Any]) -> str | None:
+        return self._refusal(lambda names: names.has_row(row["key"], row["url"]))
 
     async def _bring_all(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:
@@ -209,8 +224,8 @@ class Collect(BaseStage):
 
     async def _bring(self, row: dict[str, Any]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        if self._blocked.has_key(row["key"]):
-            return {"reason": "blocked"}
+        if reason := self._row_refusal(row):
+            return {"reason": reason}
         if row["location"] is not None:
             return await loop.run_in_executor(self._threads, self._at_hand, row)
         fetched = await self._fetcher.fetch(row["url"])
@@ -238,15 +253,15 @@ class Collect(BaseStage):
     def _picture(self, row: dict[str, Any], fetched: Fetched) -> dict[str, Any]:
         """The columns of a row whose bytes came."""
         answer, data = _told(fetched), fetched.data or b""
-        answer["sha256"] = hashlib.sha256(data).hexdigest()
-        if self._blocked.has_bytes(data, answer["sha256"]):
-            return answer | {"reason": "blocked"}
+        sha256 = answer["sha256"] = hashlib.sha256(data).hexdigest()
+        if reason := self._refusal(lambda names: names.has_bytes(data, sha256)):
+            return _refused(answer, reason)
         try:
             picture = self._decoders.decode(data)
         except BadPicture as bad:
             return answer | {"reason": bad.reason}
-        if self._blocked.has_picture(picture.phash):
-            return answer | {"reason": "blocked"}
+        if reason := self._refusal(lambda names: names.has_picture(picture.phash)):
+            return _refused(answer, reason)
         fields = {name: getattr(picture, name) for name in picture.__slots__}
         image = fields.pop("jpeg")
         if self.refuse_changed and changed(Seen(*(row[name] for name in HINTS)), data, picture):
@@ -256,18 +271,25 @@ class Collect(BaseStage):
     def _with_img2dataset(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         from humanverse.collect import by_img2dataset
 
+        refused = [self._row_refusal(row) for row in rows]
         urls = {
             number: row["url"]
             for number, row in enumerate(rows)
-            if row["location"] is None and not self._blocked.has_key(row["key"])
+            if row["location"] is None and refused[number] is None
         }
         limits, guard = self._limits(), Guard(self.allow_hosts)
         fetched = by_img2dataset.fetch_all(urls, guard, limits, min(self.connections, 64))
-        return list(self._threads.map(self._finish, rows, map(fetched.get, range(len(rows)))))
+        return list(
+            self._threads.map(self._finish, rows, refused, map(fetched.get, range(len(rows))))
+        )
 
-    def _finish(self, row: dict[str, Any], fetched: Fetched | None) -> dict[str, Any]:
+    def _finish(
+        self, row: dict[str, Any], refused: str | None, fetched: Fetched | None
+    ) -> dict[str, Any]:
+        if refused is not None:
+            return {"reason": refused}
         if fetched is None:
-            return {"reason": "blocked"} if row["location"] is None else self._at_hand(row)
+            return self._at_hand(row)
         return _told(fetched) if fetched.data is None else self._picture(row, fetched)
 
 
@@ -279,6 +301,11 @@ def _table(answers: list[dict[str, Any]], kind: pa.Schema) -> pa.Table:
         part = [answers.pop() for _ in range(min(len(answers), CHUNK))]
         parts.append(pa.Table.from_pylist(part, kind))
     return pa.concat_tables(parts)
+
+
+def _refused(answer: dict[str, Any], reason: str) -> dict[str, Any]:
+    """What is written of bytes that a list names. Of what was taken down it is the reason alone."""
+    return {"reason": reason} if reason == "taken_down" else answer | {"reason": reason}
 
 
 def _told(fetched: Fetched) -> dict[str, Any]:

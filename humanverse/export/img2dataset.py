@@ -43,7 +43,7 @@ STATUSES: dict[str, str] = {
     **dict.fromkeys(("http_gone", "http_refused", "http_busy", "http_error"), NOT_HAD),
     **dict.fromkeys(("http_server_error", "host_down", "encoded", "too_many_bytes"), NOT_HAD),
     **dict.fromkeys(("opted_out", "robots", "robots_unknown", "blocked"), NOT_HAD),
-    **dict.fromkeys(("not_at_hand", "no_result"), NOT_HAD),
+    **dict.fromkeys(("taken_down", "not_at_hand", "no_result"), NOT_HAD),
     # What img2dataset calls a hash mismatch, and counts so.
     "changed": NOT_HAD,
     **dict.fromkeys(("not_image", "broken_image", "too_many_pixels", "too_small"), NOT_USED),

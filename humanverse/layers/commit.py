@@ -48,6 +48,11 @@ class Layer:
     parquet: File
     tar: File | None = None
 
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Its files, one or two."""
+        return (self.parquet, self.tar) if self.tar else (self.parquet,)
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
@@ -104,6 +109,11 @@ class Commits:
             out |= commit.layers
         return out
 
+    def all_layers(self, unit: str) -> Iterator[Layer]:
+        """Every layer that a commit of the unit names, also those since replaced."""
+        for commit in self.by_unit.get(unit, ()):
+            yield from commit.layers.values()
+
     def next_number(self, unit: str) -> int:
         """The number of the unit's next commit."""
         return len(self.by_unit.get(unit, ()))
@@ -114,12 +124,9 @@ class Commits:
 
     def files(self) -> Iterator[File]:
         """Every file that a commit names, also of layers since replaced."""
-        for commits in self.by_unit.values():
-            for commit in commits:
-                for layer in commit.layers.values():
-                    yield layer.parquet
-                    if layer.tar:
-                        yield layer.tar
+        for unit in self.by_unit:
+            for layer in self.all_layers(unit):
+                yield from layer.files
 
     def __len__(self) -> int:
         return sum(map(len, self.by_unit.values()))
@@ -151,19 +158,32 @@ def write_layer(
         fingerprint: of the settings and of what they stand on.
         rejected: the stage's `reason` a row, null where it set none.
     """
-    counts = Counter(reason for reason in rejected.to_pylist() if reason is not None)
     members = [column for column in table.column_names if column in schema.MEMBERS]
     fields = table.drop_columns(members).append_column("reason", rejected.cast(pa.string()))
+    content = _members_of(table, members) if members else None
+    return write_files(store, unit, name, fields, fingerprint, content)
+
+
+def write_files(
+    store: Store,
+    unit: str,
+    name: str,
+    fields: pa.Table,
+    fingerprint: str,
+    members: Iterable[tuple[str, bytes]] | None,
+) -> Layer:
+    """Write a layer of fields, with `reason`, and of members by name; without a tar if None."""
+    counts = Counter(reason for reason in fields["reason"].to_pylist() if reason is not None)
     with store.attempt(name) as attempt:
         write_parquet(attempt.file, fields)
         parquet = _named(attempt, name, unit, "parquet")
     tar = None
-    if members:
+    if members is not None:
         with store.attempt(name) as attempt:
-            write_tar(attempt.file, _members_of(table, members))
+            write_tar(attempt.file, members)
             tar = _named(attempt, name, unit, "tar")
-    passed = table.num_rows - sum(counts.values())
-    return Layer(fingerprint, table.num_rows, passed, dict(sorted(counts.items())), parquet, tar)
+    passed = fields.num_rows - counts.total()
+    return Layer(fingerprint, fields.num_rows, passed, dict(sorted(counts.items())), parquet, tar)
 
 
 def read_layer(store: Store, layer: Layer) -> pa.Table:
@@ -174,15 +194,21 @@ def read_layer(store: Store, layer: Layer) -> pa.Table:
 def read_members(store: Store, layer: Layer) -> dict[str, dict[str, bytes]]:
     """A layer's members: key to extension to bytes."""
     out: dict[str, dict[str, bytes]] = {}
+    for name, data in members_in(store, layer):
+        key, _, extension = name.partition(".")
+        out.setdefault(key, {})[extension] = data
+    return out
+
+
+def members_in(store: Store, layer: Layer) -> Iterator[tuple[str, bytes]]:
+    """A layer's members by name, as they lie in its tar, one in memory at a time."""
     if layer.tar is None:
-        return out
+        return
     with store.open(layer.tar.name) as f, tarfile.open(fileobj=f, mode="r:") as tar:
         for info in tar:
-            key, _, extension = info.name.partition(".")
             file = tar.extractfile(info)
             if file is not None:
-                out.setdefault(key, {})[extension] = file.read()
-    return out
+                yield info.name, file.read()
 
 
 def write_tar(file: Any, members: Iterable[tuple[str, bytes]]) -> dict[str, tuple[int, int]]:

@@ -99,12 +99,10 @@ class LocalFiles:
         _sync_folder(target.parent)
         return True
 
-    def sweep(self) -> list[str]:
-        """Remove attempts that a kill has left; their names."""
-        left = sorted(self.root.rglob(f".*{ATTEMPT}"))
-        for path in left:
-            path.unlink(missing_ok=True)
-        return [str(path.relative_to(self.root)) for path in left]
+    def attempts(self) -> list[str]:
+        """Names of all files that are being written, or whose writer died."""
+        found = self.root.rglob(f".*{ATTEMPT}")
+        return sorted(path.relative_to(self.root).as_posix() for path in found)
 
 
 def _sync(file: BinaryIO) -> None:

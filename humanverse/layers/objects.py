@@ -153,8 +153,8 @@ class ObjectFiles:
         with self._as_os_errors(name):
             return _tried(put)
 
-    def sweep(self) -> list[str]:
-        """Nothing: an upload that broke off has no name. Buckets expire the parts of it by rule."""
+    def attempts(self) -> list[str]:
+        """None: an upload that broke off has no name. Buckets expire the parts of it by rule."""
         return []
 
     @contextlib.contextmanager

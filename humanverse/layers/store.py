@@ -40,7 +40,7 @@ class Files(Protocol):
     def attempt(self, folder: str) -> contextlib.AbstractContextManager[BinaryIO]: ...
     def name(self, file: BinaryIO, name: str) -> None: ...
     def create(self, file: BinaryIO, name: str) -> bool: ...
-    def sweep(self) -> list[str]: ...
+    def attempts(self) -> list[str]: ...
 
 
 class Store:
@@ -80,6 +80,10 @@ class Store:
         """Names of a folder's files, unsorted, without attempts; none if it is not there."""
         return self._files.names(folder)
 
+    def attempts(self) -> list[str]:
+        """Names of all files that are being written, or whose writer died."""
+        return self._files.attempts()
+
     def open(self, name: str) -> BinaryIO:
         """A file for reading."""
         return self._files.open(name)
@@ -110,10 +114,6 @@ class Store:
         """Remove a file if it is there."""
         self._files.remove(name)
         failpoints.here("removed")
-
-    def sweep(self) -> list[str]:
-        """Remove attempts that a kill has left; their names. Only while nothing is written."""
-        return self._files.sweep()
 
     @contextlib.contextmanager
     def attempt(self, folder: str) -> Iterator[Attempt]:

@@ -14,7 +14,10 @@ from humanverse.errors import DataError
 from humanverse.layers.commit import FOLDER as COMMITS
 from humanverse.layers.commit import Commits, File, Layer
 from humanverse.layers.ledger import RECIPE, funnel, ledger, stage_names
+from humanverse.layers.listed import Names, hits
 from humanverse.layers.store import Store
+from humanverse.layers.takedown import former_files, has_takedown, taken_keys
+from humanverse.layers.tombstones import read_tombstones
 from humanverse.pack.shards import DATASET, INDEX, Shard, place_columns, read_shards
 
 UNREADABLE = (
@@ -22,6 +25,7 @@ UNREADABLE = (
     *(ValueError, LookupError, TypeError, AttributeError),
 )
 """What reading a damaged file raises."""
+AGAIN = "were taken down: run `humanverse takedown` with the same list once more"
 
 
 def verify(store: Store) -> list[str]:
@@ -30,7 +34,7 @@ def verify(store: Store) -> list[str]:
         stage_names(store)
     except UNREADABLE as error:
         return [f"{RECIPE} cannot be read: {error}"]
-    return [*_plan(store), *_layers(store), *_shards(store)]
+    return [*_plan(store), *_layers(store), *_shards(store), *_takedowns(store)]
 
 
 def sweep(store: Store) -> list[str]:
@@ -42,7 +46,10 @@ def sweep(store: Store) -> list[str]:
             if f"{folder}/{name}" not in named:
                 store.remove(f"{folder}/{name}")
                 orphans.append(f"{folder}/{name}")
-    return sorted([*orphans, *store.sweep()])
+    for attempt in store.attempts():
+        store.remove(attempt)
+        orphans.append(attempt)
+    return sorted(orphans)
 
 
 def _plan(store: Store) -> Iterator[str]:
@@ -182,6 +189,29 @@ def _places(table: pa.Table) -> Iterator[tuple[str, tuple[int, int]]]:
         for key, start, size in zip(keys, offset, length, strict=True):
             if start is not None:
                 yield f"{key}.{extension}", (start, size)
+
+
+def _takedowns(store: Store) -> Iterator[str]:
+    """What was taken down and is there all the same: a run that began before it may bring it."""
+    try:
+        entries = read_tombstones(store)
+        if not entries:
+            return
+        names, commits, stages = Names.of(entries), Commits.read(store), stage_names(store)
+        for hit in hits(store, names, commits, stages):
+            if hit.left:
+                yield f"unit {hit.unit.name}: {len(hit.left)} rows are there that {AGAIN}"
+        for shard in read_shards(store):
+            there = dict(names.find(store.read_table(shard.parquet)))
+            if there:
+                number = len(set().union(*there.values()))
+                yield f"shard {shard.number:05d}: {number} samples are there that {AGAIN}"
+        units = [unit for unit in commits.by_unit if has_takedown(commits, unit)]
+        keys = {unit: taken_keys(store, commits, unit, stages) for unit in units}
+        for name in former_files(store, commits, keys, stages):
+            yield f"{name}: it tells of rows that {AGAIN}"
+    except UNREADABLE as error:
+        yield f"takedowns: {error}"
 
 
 def _index(store: Store, shards: list[Shard]) -> Iterator[str]:

@@ -56,8 +56,9 @@ def _markdown(
         "",
         "## People in it",
         "",
-        "The pictures belong to their owners, who may ask for removal: keep takedown lists, and "
-        "rebuild without those keys. Labels are estimates of models, not measurements.",
+        "The pictures belong to their owners, who may ask for removal: `humanverse takedown` "
+        "removes them here, and with the list that it keeps also from copies. Labels are "
+        "estimates of models, not measurements.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -55,7 +55,9 @@ class Shard:
         return f"{FOLDER}/{self.number:05d}.parquet"
 
 
-def pack(store: Store, marks: Mapping[str, str], units_per_shard: int) -> list[Shard]:
+def pack(
+    store: Store, marks: Mapping[str, str], units_per_shard: int, leave: Collection[int] = ()
+) -> list[Shard]:
     """Pack every complete unit; shards that are up to date stay as they are.
 
     Args:
@@ -63,28 +65,31 @@ def pack(store: Store, marks: Mapping[str, str], units_per_shard: int) -> list[S
         marks: the recipe's stages with their fingerprints; a unit is complete when it has a layer
             of each. Layers of other settings do not belong together and are not packed.
         units_per_shard: units of one shard, a fixed range of their numbers.
+        leave: numbers of shards that stay as they are, if they are there, whatever their layers.
     """
     commits, stages = Commits.read(store), list(marks)
     replaced = plan.read_replaced(store)
     before = _before(store)
-    shards = []
-    for number, units in _ranges(plan.units(store), units_per_shard):
+    shards: list[Shard] = []
+    empty: list[Shard] = []
+    for number, units in ranges(plan.units(store), units_per_shard):
         complete = [(u, commits.layers(u.name)) for u in units]
-        complete = [(u, layers) for u, layers in complete if _current(layers, marks)]
+        complete = [(u, layers) for u, layers in complete if are_current(layers, marks)]
         source = _source(stages, complete)
-        if number in before and before[number].source == source:
+        if number in before and (number in leave or before[number].source == source):
             shards.append(before[number])
         elif complete:
             _close(store)
-            shards.append(_write(store, number, source, stages, complete, replaced))
-    shards = [shard for shard in shards if shard.samples]
-    gone = before.keys() - {shard.number for shard in shards}
+            shard = _write(store, number, source, stages, complete, replaced)
+            (shards if shard.samples else empty).append(shard)
+    kept = {shard.number for shard in shards}
+    gone = [*empty, *(shard for number, shard in before.items() if number not in kept)]
     if gone:
         _close(store)
-    for number in gone:
-        store.remove(before[number].tar)
-        store.remove(before[number].parquet)
-    _write_index(store, shards)
+    for shard in gone:
+        store.remove(shard.tar)
+        store.remove(shard.parquet)
+    _write_index(store, shards, units_per_shard)
     store.remove(FORMER)
     return shards
 
@@ -110,13 +115,21 @@ def _close(store: Store) -> None:
         store.remove(DATASET)
 
 
-def _current(layers: Mapping[str, Layer], marks: Mapping[str, str]) -> bool:
+def are_current(layers: Mapping[str, Layer], marks: Mapping[str, str]) -> bool:
+    """Whether a unit's layers are all there and of these settings."""
     return all(name in layers and layers[name].fingerprint == mark for name, mark in marks.items())
 
 
 def read_shards(store: Store) -> list[Shard]:
     """The shards of a packed root; none if it is not packed."""
     return _listed(store, DATASET)
+
+
+def packed_so_far(store: Store) -> tuple[list[Shard], int | None]:
+    """The shards as they are or, after packing broke off, were listed, and the units of one."""
+    name = DATASET if store.exists(DATASET) else FORMER
+    body = json.loads(store.read(name)) if store.exists(name) else {}
+    return _listed(store, name), body.get("units_per_shard")
 
 
 def _listed(store: Store, name: str) -> list[Shard]:
@@ -131,7 +144,7 @@ def place_columns(extension: str) -> tuple[str, str]:
     return f"{name}_offset", f"{name}_length"
 
 
-def _ranges(units: Sequence[plan.Unit], size: int) -> Iterator[tuple[int, list[plan.Unit]]]:
+def ranges(units: Sequence[plan.Unit], size: int) -> Iterator[tuple[int, list[plan.Unit]]]:
     """Shard numbers and their units. A generation of the plan starts a shard of its own."""
     number = 0
     for _, generation in groupby(units, key=lambda unit: unit.name.partition("-")[0]):
@@ -219,7 +232,7 @@ def _with_places(table: pa.Table, places: dict[str, tuple[int, int]]) -> pa.Tabl
     return table
 
 
-def _write_index(store: Store, shards: Sequence[Shard]) -> None:
+def _write_index(store: Store, shards: Sequence[Shard], units_per_shard: int) -> None:
     """One table over all shards, then the list of shards: what makes the dataset readable."""
     with store.attempt(FOLDER) as attempt:
         writer = None
@@ -238,6 +251,7 @@ def _write_index(store: Store, shards: Sequence[Shard]) -> None:
     body = {
         "schema": "humanverse.dataset.v1",
         "samples": sum(shard.samples for shard in shards),
+        "units_per_shard": units_per_shard,
         "index_sha256": index_sha256,
         "shards": [{name: getattr(shard, name) for name in shard.__slots__} for shard in shards],
     }

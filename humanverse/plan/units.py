@@ -6,7 +6,7 @@ A generation is a manifest `plan/NN.json` that names Parquet files, one row grou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +49,10 @@ def units(store: Store) -> list[Unit]:
     return [unit for number, m in enumerate(manifests(store)) for unit in _units_of(number, m)]
 
 
-def read_unit(store: Store, unit: Unit) -> pa.Table:
-    """The rows of a unit, sorted by key."""
+def read_unit(store: Store, unit: Unit, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a unit, sorted by key; all their columns, or some."""
     with store.open(f"plan/{unit.file}") as f:
-        return pq.ParquetFile(f).read_row_group(unit.group)
+        return pq.ParquetFile(f).read_row_group(unit.group, columns)
 
 
 def read_unplanned(store: Store) -> Iterator[tuple[int, pa.Table]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import signal
 import threading
@@ -17,6 +18,7 @@ from humanverse.errors import UsageError
 from humanverse.layers import ledger
 from humanverse.layers.commit import Commit, roll_up
 from humanverse.layers.store import Store
+from humanverse.layers.tombstones import read_tombstones, told_of
 from humanverse.pack.card import write_card
 from humanverse.pack.shards import Shard, pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
@@ -139,7 +141,9 @@ def prepare(
     watcher: Watcher,
 ) -> Work:
     """Check everything, then plan what is new and write the recipe beside the data."""
-    resolved = recipe.resolved()
+    resolved, entries = recipe.resolved(), read_tombstones(store)
+    if SLICES[0] in slices:
+        told_of(recipe.stages(), entries)  # refuses a recipe that would bring it all back
 
     def find() -> Work:
         return find_work(
@@ -167,6 +171,8 @@ def prepare(
     work = find()
     store.prepare()
     store.replace(ledger.RECIPE, to_json(resolved).encode())
+    if SLICES[0] in slices:
+        work = dataclasses.replace(work, stages=told_of(work.stages, entries))
     return work
 
 
