@@ -8,6 +8,7 @@ that fails where something lies already. Credentials and endpoints come by the w
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import tempfile
@@ -33,6 +34,7 @@ from humanverse.errors import UsageError
 from humanverse.layers import failpoints
 
 T = TypeVar("T")
+DENIED = (PermissionDeniedError, UnauthenticatedError)
 
 SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 READ_AHEAD = 4 << 20
@@ -105,6 +107,8 @@ class ObjectFiles:
             return bytes(obstore.get(self._store, name).bytes())
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
+        if end <= start:
+            return b""
         with self._as_os_errors(name):
             return bytes(obstore.get_range(self._store, name, start=start, end=end))
 
@@ -159,13 +163,20 @@ class ObjectFiles:
 
     @contextlib.contextmanager
     def _as_os_errors(self, name: str) -> Iterator[None]:
-        """Errors as those of local files are, in one line."""
+        """Errors as those of local files are, in one line.
+
+        Raises:
+            UsageError: there is no such bucket, or it must not be used with these credentials.
+        """
         try:
             yield
         except FileNotFoundError:
-            raise FileNotFoundError(f"{self.root}/{name} is not there") from None
+            raise FileNotFoundError(errno.ENOENT, f"{self.root}/{name} is not there") from None
         except BaseError as error:
-            raise OSError(f"{self.root}/{name}: {_first_line(error)}") from error
+            line = _first_line(error)
+            if isinstance(error, DENIED) or "NoSuchBucket" in str(error):
+                raise UsageError(f"{self.root} cannot be used: {line}") from error
+            raise OSError(errno.EIO, f"{self.root}/{name}: {line}") from error
 
 
 class _Reader(io.RawIOBase):
@@ -205,7 +216,7 @@ def _tried(put: Callable[[], T]) -> T:
     for wait in [BACK_OFF * 2**n for n in range(TRIES - 1)]:
         try:
             return put()
-        except (PermissionDeniedError, UnauthenticatedError, NotFoundError):
+        except (*DENIED, NotFoundError):
             raise
         except BaseError:
             time.sleep(wait)
