@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from common import figure, labelled_photos, wilson, write
 
-from humanverse.filter.people import MIN_SCORES
+from humanverse.filter.detectors import MIN_SCORES
 from humanverse.models.billboard import round_off, stand_up
 from humanverse.models.blaze import BlazePoseDetector
 from humanverse.models.blaze.wholebody import BodyFinder

@@ -109,7 +109,7 @@ def settings(stage: Any, *, all_fields: bool = False) -> dict[str, Any]:
         if not field.init or (field.metadata.get("operational") and not all_fields):
             continue
         value = getattr(stage, field.name)
-        out[field.name] = file_sha256(value) if isinstance(value, Path) else value
+        out[field.name] = weights_sha256(value) if isinstance(value, Path) else value
     return out
 
 
@@ -121,6 +121,20 @@ def telemetry_of(stage: Stage) -> pa.Schema:
 def unopened(stages: Sequence[Stage]) -> list[Stage]:
     """Copies with the same settings and nothing loaded: what a worker opens for itself."""
     return [dataclasses.replace(s) if dataclasses.is_dataclass(s) else s for s in stages]
+
+
+def weights_sha256(path: Path) -> str:
+    """Hash of a file, or of a folder: of the names and contents of all files in it."""
+    if not path.is_dir():
+        return file_sha256(path)
+    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    lines = [f"{name} {file_sha256(path / name)}\n" for name in names if not _is_hidden(name)]
+    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _is_hidden(name: str) -> bool:
+    """What a hub's tool or git keeps beside the files that count."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def file_sha256(path: Path) -> str:

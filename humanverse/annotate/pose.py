@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from humanverse import schema
+from humanverse.annotate.estimators import Choice, Model, check_estimator, make_estimator
 from humanverse.codec import decode_jpeg
 from humanverse.models.base import PoseEstimator
-from humanverse.stage import BaseStage, Resources
+from humanverse.models.torched import How, Precision
+from humanverse.stage import BaseStage, Resources, operational
 
 
 @dataclass
@@ -22,23 +25,51 @@ class Pose(BaseStage):
     reads: ClassVar[tuple[str, ...]] = ("image", "person_boxes")
     writes: ClassVar[pa.Schema] = schema.writes("keypoints")
     reasons: ClassVar[tuple[str, ...]] = ()
-    resources: ClassVar[Resources] = Resources(cpus=1)
-    batch_rows: ClassVar[int] = 16
+    batch_rows: ClassVar[int] = 64
 
-    model: Literal["blazepose"] = "blazepose"
+    model: Model = "blazepose"
+    weights: Path | None = None
+    """A checkpoint of mmpose, a folder with a ViTPose; blazepose has its own."""
+    config: Path | None = None
+    """mmpose: the name of one of its configs, or a file."""
+    expert: int | None = None
+    """vitpose: the data set whose expert looks; None takes the one of the model's keypoints."""
+    flip: bool | None = None
+    """Look twice, once mirrored; None does as mmpose's config says, and ViTPose looks once."""
+    precision: Precision = "auto"
+    """Numbers that a torch network reckons in: bf16 on a GPU, unless fp32 is asked for."""
+    device: str = operational("auto")
+    """Where a torch network runs: a GPU where a worker has one, or cpu, cuda, cuda:1."""
+    batch: int = operational(16)
+    """Most people of one forward pass."""
+    gpus: float = operational(0.0)
+    """GPUs that a worker on Ray is given: 1, or a share of one."""
     _model: PoseEstimator | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.config is not None:
+            from humanverse.models.mmpose import config_path
+
+            self.config = config_path(self.config)
+
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]  # here a setting decides
+        """One CPU, and as much of a GPU as is wanted."""
+        return Resources(cpus=1, gpus=self.gpus)
 
     def check(self) -> None:
         """Refuse to start without weights."""
-        from humanverse.models.blaze.wholebody import BlazePoseWholeBody
-
-        BlazePoseWholeBody()
+        check_estimator(self._choice(), self._how())
 
     def open(self) -> None:
         """Load the model."""
-        from humanverse.models.blaze.wholebody import BlazePoseWholeBody
+        self._model = make_estimator(self._choice(), self._how())
 
-        self._model = BlazePoseWholeBody()
+    def _choice(self) -> Choice:
+        return Choice(self.model, self.weights, self.config, self.expert, self.flip)
+
+    def _how(self) -> How:
+        return How(self.device, self.batch, self.precision)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Keypoints of every person of each picture."""

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from humanverse import schema
 from humanverse.codec import decode_jpeg
-from humanverse.errors import UsageError
 from humanverse.filter.coverage import Rule, coverage
+from humanverse.filter.detectors import MIN_SCORES, Detector, check_detector, make_detector
 from humanverse.models.base import PersonDetector
-from humanverse.stage import BaseStage, Resources, Stage
-
-Detector = Literal["blazepose", "yolox", "ultralytics"]
-
-MIN_SCORES: dict[str, float] = {"blazepose": 0.65, "yolox": 0.35, "ultralytics": 0.4}
-"""The score from which a box counts as a person, tuned for each detector on real photographs."""
+from humanverse.models.torched import How, Precision
+from humanverse.stage import BaseStage, Resources, Stage, operational
 
 
 @dataclass
@@ -33,20 +29,32 @@ class DetectPeople(BaseStage):
     name: ClassVar[str] = "detect"
     reads: ClassVar[tuple[str, ...]] = ("image",)
     writes: ClassVar[pa.Schema] = schema.writes("boxes", "box_scores")
-    resources: ClassVar[Resources] = Resources(cpus=1)
-    batch_rows: ClassVar[int] = 16
+    batch_rows: ClassVar[int] = 64
 
     detector: Detector = "blazepose"
     weights: Path | None = None
+    precision: Precision = "auto"
+    trust: bool = operational(False)
+    device: str = operational("auto")
+    batch: int = operational(16)
+    gpus: float = operational(0.0)
     _model: PersonDetector | None = field(default=None, init=False, repr=False, compare=False)
 
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]  # here a setting decides
+        """One CPU, and as much of a GPU as is wanted."""
+        return Resources(cpus=1, gpus=self.gpus)
+
     def check(self) -> None:
-        """Refuse a file of weights that is none."""
-        make_detector(self.detector, self.weights)
+        """Refuse weights that are none."""
+        check_detector(self.detector, self.weights, self.trust, self._how())
 
     def open(self) -> None:
         """Load the detector."""
-        self._model = make_detector(self.detector, self.weights)
+        self._model = make_detector(self.detector, self.weights, self.trust, self._how())
+
+    def _how(self) -> How:
+        return How(self.device, self.batch, self.precision)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Boxes and scores of each picture."""
@@ -114,7 +122,7 @@ class People:
 
     detector: Detector = "blazepose"
     weights: Path | None = None
-    """The detector's file; None takes the one listed in the store."""
+    """The detector's file or folder; None takes the one listed in the store."""
     min_score: float | None = None
     """Score from which a box counts; None takes the detector's own."""
     min_people: int = 1
@@ -122,12 +130,30 @@ class People:
     min_area: float = 0.15
     """Least share of the frame that people cover."""
     rule: Rule = "union"
+    precision: Precision = "auto"
+    """Numbers that a torch network reckons in: bf16 on a GPU, unless fp32 is asked for."""
+    trust: bool = operational(False)
+    """Open a `.pt` file, which can run code."""
+    device: str = operational("auto")
+    """Where a torch network runs: a GPU where a worker has one, or cpu, cuda, cuda:1."""
+    batch: int = operational(16)
+    """Most pictures of one forward pass."""
+    gpus: float = operational(0.0)
+    """GPUs that a worker on Ray is given: 1, or a share of one."""
 
     def stages(self) -> tuple[Stage, Stage]:
         """The detection and the decision."""
         score = MIN_SCORES[self.detector] if self.min_score is None else self.min_score
         return (
-            DetectPeople(detector=self.detector, weights=self.weights),
+            DetectPeople(
+                detector=self.detector,
+                weights=self.weights,
+                precision=self.precision,
+                trust=self.trust,
+                device=self.device,
+                batch=self.batch,
+                gpus=self.gpus,
+            ),
             ChoosePeople(
                 min_score=score,
                 min_people=self.min_people,
@@ -136,26 +162,3 @@ class People:
                 rule=self.rule,
             ),
         )
-
-
-def make_detector(name: str, weights: Path | None) -> PersonDetector:
-    """A detector by name, with a file of weights or those of the store."""
-    from humanverse.models.store import weight_path
-
-    if name == "blazepose":
-        if weights is not None:
-            raise UsageError(
-                "people.weights is for people.detector=yolox or ultralytics; blazepose has its own"
-            )
-        from humanverse.models.blaze.people import BlazePoseDetector
-
-        return BlazePoseDetector()
-    if name == "yolox":
-        from humanverse.models.yolox import YoloxDetector
-
-        return YoloxDetector(weights or weight_path("yolox_nano"))
-    if weights is None:
-        raise UsageError("people.detector=ultralytics needs a file: --set people.weights=FILE.onnx")
-    from humanverse.models.ultralytics import UltralyticsDetector
-
-    return UltralyticsDetector(weights)

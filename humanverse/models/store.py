@@ -92,6 +92,13 @@ def find(name: str) -> Weight:
     return listed()[name]
 
 
+def is_listed(path: Path) -> bool:
+    """Whether a file, wherever it lies, is one of those listed, by its hash."""
+    with path.open("rb") as f:
+        found = hashlib.file_digest(f, "sha256").hexdigest()
+    return any(weight.sha256 == found for weight in listed().values())
+
+
 def pull(weight: Weight) -> None:
     """Fetch a file into the cache from the first of its sources that gives it."""
     problems = ["fetching is off (HUMANVERSE_OFFLINE)"] if offline() else []

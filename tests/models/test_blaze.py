@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from humanverse.filter.people import MIN_SCORES
+from humanverse.filter.detectors import MIN_SCORES
 from humanverse.keypoints import BODY, FACE
 
 LEFT_EYE, RIGHT_EYE, LEFT_SHOULDER, RIGHT_SHOULDER = 1, 2, 5, 6

@@ -1,0 +1,108 @@
+"""Models of the transformers library out of a folder on this machine, and nothing else.
+
+Such a folder holds `config.json`, `model.safetensors` and `preprocessor_config.json`. Code that
+lies beside them is not run, pickles are not opened, and the library asks no hub.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from humanverse.errors import UsageError
+
+CONFIG: Final = "config.json"
+PREPROCESSOR: Final = "preprocessor_config.json"
+WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
+"""Whole, or the index of parts."""
+
+
+def check_folder(folder: Path | None, setting: str, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """The config of a folder with a model of one of these types, read without loading anything.
+
+    `setting` names what the user chose, for messages.
+
+    Raises:
+        UsageError: the package, a file, or the folder is missing, or the model is of another type.
+    """
+    if folder is None:
+        raise UsageError(f"{setting} needs a folder with a model: see docs/models.md")
+    if find_spec("transformers") is None or find_spec("torchvision") is None:
+        raise UsageError(f"{setting} needs the extra: pip install 'humanverse[annotate]'")
+    for name in (CONFIG, PREPROCESSOR):
+        if not (folder / name).is_file():
+            raise UsageError(f"{folder} is no folder with a model: it has no {name}")
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        raise UsageError(f"{folder} has no {WEIGHTS[0]}: pickled weights are not opened")
+    config = _json(folder / CONFIG)
+    if config.get("model_type") not in kinds:
+        raise UsageError(
+            f"{folder} holds a model of type {config.get('model_type')}; "
+            f"{setting} takes {' or '.join(kinds)}"
+        )
+    return config
+
+
+def load_model(folder: Path, name: str) -> Any:
+    """A folder's model by its class's name in transformers, for inference, in fp32.
+
+    Raises:
+        UsageError: its files do not make up such a model.
+    """
+    kind = getattr(_transformers(), name)
+    try:
+        model, told = kind.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype="float32",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        why = str(error).splitlines()[0]
+        raise UsageError(f"{folder} cannot be loaded as {name}: {why}") from error
+    if told["missing_keys"]:
+        lost = min(told["missing_keys"])
+        raise UsageError(f"{folder} has no weights for {lost}, among others: they would be random")
+    return model.eval()
+
+
+def load_processor(folder: Path, name: str) -> Any:
+    """A folder's image processor by its class's name in transformers."""
+    kind = getattr(_transformers(), name)
+    try:
+        return kind.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        why = str(error).splitlines()[0]
+        raise UsageError(f"{folder / PREPROCESSOR} cannot be read: {why}") from error
+
+
+def normalisation(processor: Any) -> tuple[list[float], list[float]]:
+    """Mean and deviation of red, green and blue, 0 to 255, as a processor would apply them."""
+    factor = processor.rescale_factor if processor.do_rescale else 1.0
+    if not processor.do_normalize:
+        return [0.0] * 3, [1 / factor] * 3
+    return [m / factor for m in processor.image_mean], [d / factor for d in processor.image_std]
+
+
+def _transformers() -> Any:
+    """The library, with every switch off that could lead it to the hub. It reads them at import."""
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text())
+    except (UnicodeDecodeError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as JSON: {error}") from error
+    return read if isinstance(read, dict) else {}
