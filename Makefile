@@ -13,7 +13,7 @@ FROM ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export takedown schemas lock clean
+.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export takedown chaos schemas lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [FROM=list.txt]"
@@ -74,6 +74,9 @@ export: setup ## what was collected in OUT, as img2dataset writes it, into TO
 
 takedown: setup ## remove from OUT what the list FROM names, for good
 	$(BIN)/humanverse takedown $(OUT) --from $(FROM)
+
+chaos: setup ## kill builds 500 times, and compare what they make (an hour)
+	$(BIN)/python scripts/chaos.py
 
 schemas: setup ## export the schemas to schemas/
 	$(BIN)/humanverse schemas schemas
