@@ -82,6 +82,11 @@ class BaseStage:
     """Columns that tell how it went: given beside `writes`, kept apart, never the same twice."""
     resources: ClassVar[Resources] = Resources()
 
+    fragile: ClassVar[bool] = False
+    """Whether an input may kill its process, as libraries in C may let it: such inputs are found
+    and set aside."""
+    deadline: ClassVar[float] = 900.0
+    """Seconds that a call of a fragile stage may take before its process is ended."""
     batch_rows: ClassVar[int] = 64
     """Most rows of one call. Cuts depend on the unit alone, so results do not vary by runner."""
     version: ClassVar[int] = 1

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from shared import HERE, pictures
 from humanverse.testing.web import picture_web
 
 os.environ.setdefault("HUMANVERSE_OFFLINE", "1")
+# Hundreds of children start here. Where modules must not be compiled beside their sources, each
+# would compile them for itself.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    compiled = Path(tempfile.gettempdir()) / f"humanverse-tests-{os.getuid()}"
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(compiled))
 # Before any worker starts, as it is when a recipe that imports its own stages is run by a user.
 sys.path[:0] = [str(HERE / "recipes"), str(HERE.parent / "examples")]
 

@@ -25,6 +25,7 @@ class Depth(BaseStage):
     )
     reasons: ClassVar[tuple[str, ...]] = ()
     resources: ClassVar[Resources] = Resources(cpus=1)
+    fragile: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 16
 
     model: Literal["lite"] = "lite"

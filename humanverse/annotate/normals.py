@@ -23,6 +23,7 @@ class Normals(BaseStage):
     writes: ClassVar[pa.Schema] = schema.writes("normal_png")
     reasons: ClassVar[tuple[str, ...]] = ()
     resources: ClassVar[Resources] = Resources(cpus=1)
+    fragile: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 16
 
     model: Literal["lite"] = "lite"

@@ -25,6 +25,7 @@ class Pose(BaseStage):
     reads: ClassVar[tuple[str, ...]] = ("image", "person_boxes")
     writes: ClassVar[pa.Schema] = schema.writes("keypoints")
     reasons: ClassVar[tuple[str, ...]] = ()
+    fragile: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 64
 
     model: Model = "blazepose"

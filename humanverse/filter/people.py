@@ -29,6 +29,7 @@ class DetectPeople(BaseStage):
     name: ClassVar[str] = "detect"
     reads: ClassVar[tuple[str, ...]] = ("image",)
     writes: ClassVar[pa.Schema] = schema.writes("boxes", "box_scores")
+    fragile: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 64
 
     detector: Detector = "blazepose"

@@ -99,6 +99,15 @@ class LocalFiles:
         _sync_folder(target.parent)
         return True
 
+    def note(self, name: str, data: bytes) -> None:
+        """A small file, quickly: it outlives the process, but maybe not the machine."""
+        path = self.root / name
+        try:
+            path.write_bytes(data)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
     def attempts(self) -> list[str]:
         """Names of all files that are being written, or whose writer died."""
         found = self.root.rglob(f".*{ATTEMPT}")

@@ -157,6 +157,10 @@ class ObjectFiles:
         with self._as_os_errors(name):
             return _tried(put)
 
+    def note(self, name: str, data: bytes) -> None:
+        with self._as_os_errors(name):
+            _tried(lambda: obstore.put(self._store, name, data))
+
     def attempts(self) -> list[str]:
         """None: an upload that broke off has no name. Buckets expire the parts of it by rule."""
         return []

@@ -40,6 +40,7 @@ class Files(Protocol):
     def attempt(self, folder: str) -> contextlib.AbstractContextManager[BinaryIO]: ...
     def name(self, file: BinaryIO, name: str) -> None: ...
     def create(self, file: BinaryIO, name: str) -> bool: ...
+    def note(self, name: str, data: bytes) -> None: ...
     def attempts(self) -> list[str]: ...
 
 
@@ -135,6 +136,10 @@ class Store:
         with self.attempt(folder) as attempt:
             write_parquet(attempt.file, table, row_group_size)
             attempt.publish(base)
+
+    def note(self, name: str, data: bytes) -> None:
+        """Put `data` at `name` for who comes after this process; not for after a power failure."""
+        self._files.note(name, data)
 
     def create(self, name: str, data: bytes) -> bool:
         """Put `data` at `name` if nothing is there; False if something else is."""

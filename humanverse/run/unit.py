@@ -6,7 +6,7 @@ far, and `reason` and `stage`, which are null for a row still alive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,12 @@ from humanverse.layers.commit import (
 )
 from humanverse.layers.store import Store
 from humanverse.plan import Unit, read_unit
-from humanverse.stage import Stage, reasons_of, telemetry_of
+from humanverse.run.answers import answer_schema, checked, cuts
+from humanverse.run.suspects import Answers, Suspects
+from humanverse.stage import Stage, telemetry_of
 
 TELEMETRY = "telemetry"
 """Folder of a root."""
-BATCH_BYTES = 256 << 20
-"""Most bytes of one call of a stage, unless a single row is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,24 @@ def advance(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) 
         if stage.name in task.done:
             table = _restored(store, task, table, stage)
         elif stage.name in task.todo:
-            table = apply(table, stage)
+            table = apply(table, stage, Suspects(store, task.unit.name))
     return table
 
 
-def apply(table: pa.Table, stage: Stage) -> pa.Table:
-    """The state after one (opened) stage. No row is lost, whatever the stage gives."""
+def apply(table: pa.Table, stage: Stage, suspects: Suspects | None = None) -> pa.Table:
+    """The state after one (opened) stage. No row is lost, whatever the stage gives.
+
+    `suspects` is for a fragile stage: who kills it is found and set aside.
+    """
     table = _without_bytes_deferred(table, stage)
-    alive = table.filter(pc.is_null(table["reason"]))
-    batches = cuts(alive.select(["key", *stage.reads]), getattr(stage, "batch_rows", 64))
-    answers = [_checked(stage, batch, stage(batch)) for batch in batches]
+    alive = table.filter(pc.is_null(table["reason"])).select(["key", *stage.reads])
+    if suspects is not None and getattr(stage, "fragile", False):
+        answers = list(Answers(stage, suspects)(alive))
+    else:
+        batches = cuts(alive, getattr(stage, "batch_rows", 64))
+        answers = [checked(stage, batch, stage(batch)) for batch in batches]
     failpoints.here("answered")
-    answer = pa.concat_tables([_answer_schema(stage).empty_table(), *answers])
+    answer = pa.concat_tables([answer_schema(stage).empty_table(), *answers])
     place = pc.index_in(table["key"], value_set=answer["key"].combine_chunks())
     lost = pc.and_(pc.is_null(table["reason"]), pc.is_null(place))
     reason = pc.if_else(lost, "no_result", answer["reason"].take(place))
@@ -140,41 +146,6 @@ def _restored(store: Store, task: Task, table: pa.Table, stage: Stage) -> pa.Tab
     members = [name for name in stage.writes.names if name in schema.MEMBERS]
     table = _join(table, stage, fields.drop_columns("reason"), fields["reason"])
     return _join_members(table, stage, read_members(store, layer), members) if members else table
-
-
-def cuts(table: pa.Table, rows: int) -> Iterator[pa.Table]:
-    """Batches of at most so many rows and, beyond one row, `BATCH_BYTES`."""
-    start = 0
-    while start < table.num_rows:
-        batch = table.slice(start, rows)
-        while batch.num_rows > 1 and batch.nbytes > BATCH_BYTES:
-            batch = batch.slice(0, batch.num_rows // 2)
-        yield batch
-        start += batch.num_rows
-
-
-def _answer_schema(stage: Stage) -> pa.Schema:
-    head, tail = pa.field("key", pa.string()), pa.field("reason", pa.string())
-    return pa.schema([head, *stage.writes, *telemetry_of(stage), tail])
-
-
-def _checked(stage: Stage, batch: pa.Table, answer: pa.Table) -> pa.Table:
-    """A stage's answer in its declared columns, or a clear word on what is wrong with the stage."""
-    if "reason" not in answer.column_names:
-        answer = answer.append_column("reason", pa.nulls(answer.num_rows, pa.string()))
-    wanted = _answer_schema(stage)
-    if missing := set(wanted.names) - set(answer.column_names):
-        raise DataError(f"stage {stage.name} did not give {', '.join(sorted(missing))}")
-    answer = answer.select(wanted.names).cast(wanted)
-    keys = pc.unique(answer["key"])
-    if len(keys) != answer.num_rows or pc.any(pc.is_null(pc.index_in(keys, batch["key"]))).as_py():
-        raise DataError(f"stage {stage.name} gave keys twice, or keys it was not asked about")
-    known = reasons_of([stage])
-    allowed = known if isinstance(stage.reasons, Mapping) else stage.reasons
-    given = set(pc.unique(answer["reason"]).to_pylist()) - {None}
-    if undeclared := given - set(allowed):
-        raise DataError(f"stage {stage.name} gave undeclared reasons {', '.join(undeclared)}")
-    return answer
 
 
 def _join(table: pa.Table, stage: Stage, columns: pa.Table, reason: Any) -> pa.Table:

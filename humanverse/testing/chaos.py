@@ -65,14 +65,10 @@ def fail(job: Job, armed: Armed) -> bool:
         Whether it failed: a resumed run passes fewer places than a whole one.
     """
     if armed.how == "kill":
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_MODULES)
-        process = context.Process(target=_armed, args=(job, armed))
-        process.start()
-        process.join()
-        if process.exitcode not in (0, -signal.SIGKILL):
-            raise RuntimeError(f"the build ended with {process.exitcode}")
-        return process.exitcode != 0
+        ended = _elsewhere(job, armed)
+        if ended not in (0, -signal.SIGKILL):
+            raise RuntimeError(f"the build ended with {ended}")
+        return ended != 0
     try:
         _armed(job, armed)
     except failpoints.Failed:
@@ -80,6 +76,11 @@ def fail(job: Job, armed: Armed) -> bool:
     finally:
         failpoints.arm(None)
     return False
+
+
+def survives(job: Job) -> bool:
+    """Do it in a process of its own; whether that came to the end."""
+    return _elsewhere(job, COUNTING) == 0
 
 
 def contents(root: str | Path) -> dict[str, str]:
@@ -91,6 +92,16 @@ def contents(root: str | Path) -> dict[str, str]:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return hashes | {"ledger": hashlib.sha256(sink.getvalue()).hexdigest()}
+
+
+def _elsewhere(job: Job, armed: Armed) -> int | None:
+    """Exit code of a process that does it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_MODULES)
+    process = context.Process(target=_armed, args=(job, armed))
+    process.start()
+    process.join()
+    return process.exitcode
 
 
 def _armed(job: Job, armed: Armed) -> None:

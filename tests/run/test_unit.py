@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humanverse.errors import DataError
-from humanverse.run.unit import apply, cuts
+from humanverse.run.answers import cuts
+from humanverse.run.unit import apply
 from humanverse.stage import BaseStage
 
 
