@@ -109,6 +109,9 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         parser.set_defaults(verb=verb)
         if name == "verify":
             parser.add_argument("--sweep", action="store_true", help="remove files no commit names")
+            parser.add_argument(
+                "--repair", action="store_true", help="mark what is damaged to be made again"
+            )
     handed = verbs.add_parser("export", help="what was collected, in another tool's layout")
     handed.add_argument("root", metavar="ROOT")
     handed.add_argument("--as", choices=("img2dataset",), required=True, dest="layout")
@@ -182,6 +185,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from humanverse.layers.repair import repair
     from humanverse.layers.store import Store
     from humanverse.layers.verify import sweep, verify
 
@@ -189,6 +193,11 @@ def _verify(args: argparse.Namespace) -> int:
     findings = verify(store)
     for finding in findings:
         print(finding)
+    if args.repair and findings:
+        done = list(repair(store))
+        for line in done:
+            print(line)
+        print("run the same build again to make it" if done else "none of it can be made again")
     if args.sweep and not findings:
         for orphan in sweep(store):
             print(f"removed {orphan}")

@@ -80,7 +80,7 @@ def _commit() -> dict[str, Any]:
     layer = {
         "type": "object",
         "properties": {
-            "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            "fingerprint": {"type": "string", "pattern": "^([0-9a-f]{16}|damaged)$"},
             "rows": {"type": "integer", "minimum": 1},
             "passed": {"type": "integer", "minimum": 0},
             "reasons": {"type": "object", "additionalProperties": {"type": "integer"}},
@@ -103,8 +103,9 @@ def _commit() -> dict[str, Any]:
             "number": {"type": "integer", "minimum": 0},
             "rows": {"type": "integer", "minimum": 1},
             "layers": {"type": "object", "additionalProperties": layer},
+            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
         },
-        "required": ["schema", "unit", "number", "rows", "layers"],
+        "required": ["schema", "unit", "number", "rows", "layers", "sha256"],
     }
 
 

@@ -9,7 +9,6 @@ no commit names are orphans and do no harm.
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,11 +19,14 @@ import pyarrow as pa
 
 from humanverse import schema
 from humanverse.errors import DataError
+from humanverse.layers.sealed import sealed, unsealed
 from humanverse.layers.store import Store, write_parquet
 
 FOLDER = "commits"
 ROLL_UP = "roll-up.parquet"
 SCHEMA = "humanverse.commit.v1"
+DAMAGED = "damaged"
+"""In place of a fingerprint: the layer's files cannot be used, whoever comes next makes it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +74,17 @@ class Commit:
             "rows": self.rows,
             "layers": {name: _layer_to_dict(layer) for name, layer in self.layers.items()},
         }
-        return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode()
+        return sealed(body)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Commit:
         """The receipt, read back.
 
         Raises:
-            DataError: it is not one.
+            DataError: it is not one, or not as it was written.
         """
         try:
-            body = json.loads(data)
+            body = unsealed(data, "a commit")
             layers = {name: _layer_from_dict(layer) for name, layer in body["layers"].items()}
             return cls(body["unit"], body["number"], body["rows"], layers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -7,7 +7,6 @@ the rows planned, which is checked whenever it is made.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from humanverse import plan, schema
 from humanverse.errors import DataError, UsageError
 from humanverse.layers.commit import Commits, Layer, read_layer
+from humanverse.layers.sealed import unsealed
 from humanverse.layers.store import Store
 
 RECIPE = "recipe.json"
@@ -55,11 +55,11 @@ def recipe_of(store: Store) -> dict[str, Any]:
 
     Raises:
         UsageError: the folder is no root.
+        DataError: the file was damaged.
     """
     if not store.exists(RECIPE):
         raise UsageError(f"{store.root} holds no dataset: `humanverse build` makes one")
-    recipe: dict[str, Any] = json.loads(store.read(RECIPE))
-    return recipe
+    return unsealed(store.read(RECIPE), RECIPE)
 
 
 def ledger(store: Store) -> pa.Table:

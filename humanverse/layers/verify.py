@@ -11,14 +11,15 @@ import pyarrow as pa
 
 from humanverse import plan
 from humanverse.errors import DataError
+from humanverse.layers.commit import DAMAGED, Commits, File, Layer
 from humanverse.layers.commit import FOLDER as COMMITS
-from humanverse.layers.commit import Commits, File, Layer
 from humanverse.layers.ledger import RECIPE, funnel, ledger, stage_names
 from humanverse.layers.listed import Names, hits
 from humanverse.layers.store import Store
 from humanverse.layers.takedown import former_files, has_takedown, taken_keys
 from humanverse.layers.tombstones import read_tombstones
-from humanverse.pack.shards import DATASET, INDEX, Shard, place_columns, read_shards
+from humanverse.pack.card import read_sums
+from humanverse.pack.shards import DATASET, INDEX, SUMS, Shard, place_columns, read_shards
 
 UNREADABLE = (
     *(OSError, pa.ArrowException, tarfile.TarError, DataError),
@@ -91,14 +92,8 @@ def _layers(store: Store) -> Iterator[str]:
     except UNREADABLE as error:
         yield f"commits: {error}"
         return
-    for unit in units:
-        try:
-            keys = plan.read_unit(store, unit)["key"]
-        except UNREADABLE:
-            continue  # the plan's own finding
-        for name, layer in commits.layers(unit.name).items():
-            label = f"unit {unit.name}, layer {name}"
-            yield from (f"{label}: {finding}" for finding in _files_and_rows(store, layer, keys))
+    for name, layer, finding in damaged_layers(store, commits):
+        yield f"unit {name}, layer {layer}: {finding}"
     planned = {unit.name for unit in units}
     yield from (f"commits: unit {u} is not planned" for u in commits.by_unit if u not in planned)
     receipts = [n for n in store.names(COMMITS) if n.endswith(".json")]
@@ -108,6 +103,29 @@ def _layers(store: Store) -> Iterator[str]:
     for name in sorted(receipts):
         if name not in known or known[name].to_json() != store.read(f"{COMMITS}/{name}"):
             yield f"{COMMITS}/{name} is not the receipt that was rolled up"
+
+
+def damaged_layers(store: Store, commits: Commits) -> Iterator[tuple[str, str, str]]:
+    """Unit, layer and finding; layers that are marked as damaged already are left out."""
+    for unit in plan.units(store):
+        try:
+            keys = plan.read_unit(store, unit)["key"]
+        except UNREADABLE:
+            continue  # the plan's own finding
+        for name, layer in commits.layers(unit.name).items():
+            if layer.fingerprint != DAMAGED:
+                for finding in _files_and_rows(store, layer, keys):
+                    yield unit.name, name, finding
+
+
+def damaged_shards(store: Store) -> Iterator[tuple[Shard, str]]:
+    """Shard and finding."""
+    for shard in read_shards(store):
+        try:
+            for finding in _shard(store, shard):
+                yield shard, finding
+        except UNREADABLE as error:
+            yield shard, str(error)
 
 
 def _files_and_rows(store: Store, layer: Layer, keys: pa.ChunkedArray) -> list[str]:
@@ -145,15 +163,35 @@ def _layer(store: Store, layer: Layer, keys: pa.ChunkedArray) -> Iterator[str]:
 
 def _shards(store: Store) -> Iterator[str]:
     try:
-        shards = read_shards(store)
-        for shard in shards:
-            yield from (f"shard {shard.number:05d}: {finding}" for finding in _shard(store, shard))
-        if store.exists(DATASET):
-            yield from _index(store, shards)
-        elif store.exists(INDEX):
-            yield f"{DATASET} is missing"
+        yield from (f"shard {s.number:05d}: {finding}" for s, finding in damaged_shards(store))
     except UNREADABLE as error:
         yield f"shards: {error}"
+    yield from damaged_lists(store)
+
+
+def damaged_lists(store: Store) -> Iterator[str]:
+    """Findings on what `pack` writes beside the shards."""
+    if not store.exists(DATASET):
+        if store.exists(INDEX):
+            yield f"{DATASET} is missing"
+        return
+    try:
+        yield from _index(store, read_shards(store))
+        yield from _sums(store)
+    except UNREADABLE as error:
+        yield f"shards: {error}"
+
+
+def _sums(store: Store) -> Iterator[str]:
+    """The card and whatever else has no checksum elsewhere."""
+    try:
+        for name, digest in read_sums(store).items():
+            if not store.exists(name):
+                yield f"{name} is missing"
+            elif store.sha256(name) != digest:
+                yield f"{name} has another sha256 than {SUMS} says"
+    except DataError as error:
+        yield f"{SUMS}: {error}"
 
 
 def _shard(store: Store, shard: Shard) -> Iterator[str]:

@@ -1,23 +1,48 @@
-"""The dataset's card, for people, and its Croissant description, for machines."""
+"""The dataset's card, for people, its Croissant description, for machines, and all checksums."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from typing import Any
 
 from humanverse import schema
+from humanverse.errors import DataError
 from humanverse.layers.ledger import Funnel, all_reasons, funnel, recipe_of
 from humanverse.layers.store import Store
-from humanverse.pack.shards import Shard
+from humanverse.pack.shards import DATASET, FOLDER, INDEX, SUMS, Shard
 
 
 def write_card(store: Store, shards: list[Shard]) -> None:
-    """Write `README.md` and `croissant.json` into the shards' folder."""
+    """Write `README.md`, `croissant.json` and `SHA256SUMS` into the shards' folder."""
     recipe, counts = recipe_of(store), funnel(store)
-    text = _markdown(recipe, counts, shards, all_reasons(store))
-    store.replace("shards/README.md", text.encode())
-    body = json.dumps(_croissant(recipe, shards), indent=1) + "\n"
-    store.replace("shards/croissant.json", body.encode())
+    text = _markdown(recipe, counts, shards, all_reasons(store)).encode()
+    body = (json.dumps(_croissant(recipe, shards), indent=1) + "\n").encode()
+    store.replace(f"{FOLDER}/README.md", text)
+    store.replace(f"{FOLDER}/croissant.json", body)
+    sums = {shard.tar: shard.tar_sha256 for shard in shards}
+    sums |= {shard.parquet: shard.parquet_sha256 for shard in shards}
+    sums |= {name: store.sha256(name) for name in (DATASET, INDEX)}
+    sums[f"{FOLDER}/README.md"] = hashlib.sha256(text).hexdigest()
+    sums[f"{FOLDER}/croissant.json"] = hashlib.sha256(body).hexdigest()
+    lines = [f"{sums[name]}  {name.removeprefix(FOLDER + '/')}\n" for name in sorted(sums)]
+    store.replace(SUMS, "".join(lines).encode())
+
+
+def read_sums(store: Store) -> dict[str, str]:
+    """Name and sha256 of every file of the packed dataset, as `sha256sum -c` reads them.
+
+    Raises:
+        DataError: the list is missing or is none.
+    """
+    if not store.exists(SUMS):
+        raise DataError("missing: run `humanverse pack`")
+    lines = store.read(SUMS).decode(errors="replace").splitlines()
+    found = [re.fullmatch(r"([0-9a-f]{64})  (\S+)", line) for line in lines]
+    if not all(found):
+        raise DataError("a line is none of a name and its sha256")
+    return {f"{FOLDER}/{line[2]}": line[1] for line in found if line}
 
 
 def _markdown(

@@ -26,6 +26,7 @@ from humanverse.pack.sample import members_of
 FOLDER = "shards"
 INDEX = f"{FOLDER}/index.parquet"
 DATASET = f"{FOLDER}/dataset.json"
+SUMS = f"{FOLDER}/SHA256SUMS"
 FORMER = f"{FOLDER}/dataset.former.json"
 """The list of shards while some are being replaced: until all fit together there is no dataset."""
 VERSION = 1
@@ -113,6 +114,7 @@ def _close(store: Store) -> None:
     if store.exists(DATASET):
         store.replace(FORMER, store.read(DATASET))
         store.remove(DATASET)
+        store.remove(SUMS)
 
 
 def are_current(layers: Mapping[str, Layer], marks: Mapping[str, str]) -> bool:

@@ -7,7 +7,6 @@ unit they replace; there those rows count no more.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from humanverse.errors import DataError
+from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
 from humanverse.plan.units import FOLDER, PLANNED, UNPLANNED, manifests, put
 
@@ -103,7 +103,7 @@ def _publish(
     """Make the generation real. Its rows are no new input rows, so it counts none."""
     manifest = {"schema": "humanverse.plan.v1", "inputs": [], "rows": 0, "unplanned": 0}
     body = manifest | {"online": False, "parts": parts, "replaced": files, "unit_rows": unit_rows}
-    text = json.dumps(body, indent=1, sort_keys=True).encode()
+    text = sealed(body)
     name = f"{FOLDER}/{number:02d}.json"
     if not store.create(name, text):
         raise DataError("another plan was made meanwhile: run the command again")

@@ -9,7 +9,6 @@ too, with their reason. More tables later make another generation, less what is 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ import pyarrow.compute as pc
 from humanverse import schema
 from humanverse.errors import DataError, UsageError
 from humanverse.keys import key_of, normalised_url
+from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
 from humanverse.plan.inputs import Table, identified, linked, refuse_own_root, tables
 from humanverse.plan.settings import Plan
@@ -78,7 +78,7 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
         raise DataError(
             f"the plan accounts for {planned} + {manifest['unplanned']} of {total} rows"
         )
-    text = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    text = sealed(manifest)
     name = f"plan/{len(generations):02d}.json"
     if not store.create(name, text):
         raise DataError("another plan was made meanwhile: run the command again")

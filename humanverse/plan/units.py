@@ -5,7 +5,6 @@ A generation is a manifest `plan/NN.json` that names Parquet files, one row grou
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from humanverse import schema
+from humanverse.layers.sealed import unsealed
 from humanverse.layers.store import Store, write_parquet
 
 FOLDER = "plan"
@@ -33,7 +33,8 @@ class Unit:
 
 def manifests(store: Store) -> list[dict[str, Any]]:
     """The plan's generations, oldest first."""
-    return [json.loads(store.read(f"{FOLDER}/{name}")) for name in manifest_names(store)]
+    names = [f"{FOLDER}/{name}" for name in manifest_names(store)]
+    return [unsealed(store.read(name), name) for name in names]
 
 
 def manifest_names(store: Store) -> list[str]:

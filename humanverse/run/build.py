@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ from humanverse import plan
 from humanverse.errors import UsageError
 from humanverse.layers import ledger
 from humanverse.layers.commit import Commit, roll_up
+from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones, told_of
 from humanverse.pack.card import write_card
@@ -170,7 +172,7 @@ def prepare(
         watcher.says(f"planned {rows} rows again" if rows else f"no row ended for {settings.retry}")
     work = find()
     store.prepare()
-    store.replace(ledger.RECIPE, to_json(resolved).encode())
+    store.replace(ledger.RECIPE, sealed(json.loads(to_json(resolved))))
     if SLICES[0] in slices:
         work = dataclasses.replace(work, stages=told_of(work.stages, entries))
     return work

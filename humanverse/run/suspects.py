@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -43,13 +43,15 @@ class Suspects:
             return []
 
     @contextlib.contextmanager
-    def noted(self, stage: Stage, batch: pa.Table) -> Iterator[None]:
-        """Note a batch for as long as it takes; too long, and this process ends.
+    def noted(self, stage: Stage, batch: pa.Table, before: Sequence[str] = ()) -> Iterator[None]:
+        """Note a batch, and who was suspect before, for as long as it takes; too long, and this
+        process ends.
 
         The note stays where the process dies, and also where an error comes through: what raised
         it may have been on its way to a crash.
         """
-        self.store.note(self._name(stage), "\n".join(batch["key"].to_pylist()).encode())
+        keys = [*before, *batch["key"].to_pylist()]
+        self.store.note(self._name(stage), "\n".join(keys).encode())
         # Its thread needs no GIL, which a library that hangs may hold.
         faulthandler.dump_traceback_later(stage_deadline(stage), exit=True, file=STDERR)
         try:
@@ -80,13 +82,14 @@ class Answers:
         Raises:
             Exception: the stage's own, if it answered none of them.
         """
-        named = pa.array(self.suspects.of(self.stage), pa.string())
-        mask = pc.is_in(alive["key"], value_set=named)
-        if len(named):
+        # Who was judged is not forgotten before the unit is through: another batch may kill, too.
+        before = self.suspects.of(self.stage)
+        mask = pc.is_in(alive["key"], value_set=pa.array(before, pa.string()))
+        if before:
             yield from self._judged(alive.filter(mask))
             alive = alive.filter(pc.invert(mask))
         for batch in cuts(alive, getattr(self.stage, "batch_rows", 64)):
-            with self.suspects.noted(self.stage, batch):
+            with self.suspects.noted(self.stage, batch, before):
                 yield from self._tried(batch)
         if self.errors and not self._answered:
             raise self.errors[0]

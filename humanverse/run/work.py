@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from humanverse import plan
 from humanverse.errors import UsageError
-from humanverse.layers.commit import Commits, Layer
+from humanverse.layers.commit import DAMAGED, Commits, Layer
 from humanverse.layers.store import Store
 from humanverse.recipe import SLICES, Recipe
 from humanverse.run.unit import Task
@@ -48,7 +48,7 @@ def find_work(
         for name in marks.keys() - mine if "collect" not in slices else ():
             _check_below(store, recipe, slices, name, layers, marks)
         todo = [s.name for s in stages if s.name in mine and not _current(layers, marks, s.name)]
-        if not redo and (other := [name for name in todo if name in layers]):
+        if not redo and (other := [name for name in todo if _usable(layers, name)]):
             raise UsageError(
                 f"{store.root} holds {', '.join(other)} made with other settings: "
                 "use those, another --out, or --redo to make them anew"
@@ -94,6 +94,10 @@ def _current(layers: dict[str, Layer], marks: dict[str, str], name: str) -> bool
     return name in layers and layers[name].fingerprint == marks[name]
 
 
+def _usable(layers: dict[str, Layer], name: str) -> bool:
+    return name in layers and layers[name].fingerprint != DAMAGED
+
+
 def _check_below(
     store: Store,
     recipe: Recipe,
@@ -105,7 +109,7 @@ def _check_below(
     owner = next(s for s in SLICES if name in {stage.name for stage in recipe.slice(s)})
     if SLICES.index(owner) > SLICES.index(slices[0]):
         return
-    if name not in layers:
+    if not _usable(layers, name):
         raise UsageError(f"{store.root} is not through {owner} yet: run `humanverse {owner}` first")
     if layers[name].fingerprint != marks[name]:
         raise UsageError(
