@@ -13,7 +13,7 @@ FROM ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export takedown chaos schemas lock clean
+.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export takedown chaos schemas soak lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [FROM=list.txt]"
@@ -80,6 +80,9 @@ chaos: setup ## kill builds 500 times, and compare what they make (an hour)
 
 schemas: setup ## export the schemas to schemas/
 	$(BIN)/humanverse schemas schemas
+
+soak: setup ## what the bookkeeping costs: 10,000 units for real, 100,000 as if; some fifteen minutes
+	$(BIN)/python scripts/soak.py --units 10000 --synthetic 100000
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o requirements.lock

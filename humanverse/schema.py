@@ -155,6 +155,7 @@ REASONS: dict[str, Reason] = {
     "poison": Reason("failed", "reading it crashes, hangs or takes more memory than allowed"),
     "changed": Reason("rejected", "grossly another picture than the table tells of"),
     "too_small": Reason("rejected", "a side shorter than wanted"),
+    "late": Reason("deferred", "its unit's time was over before it came", transient=True),
     "bytes_missing": Reason("deferred", "alive again, but its bytes were not kept", transient=True),
     # people
     "no_person": Reason("rejected", "no person found"),

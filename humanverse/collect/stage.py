@@ -38,6 +38,7 @@ RANGES = {
     "max_pixels": (1, 1 << 30),
     "max_bytes": (1, 1 << 30),
     "timeout": (0.01, 3600),
+    "unit_seconds": (0.01, 1_000_000),
     "tries": (1, 100),
     "max_redirects": (0, 20),
     "connections": (1, 10_000),
@@ -61,7 +62,7 @@ class Collect(BaseStage):
         *("taken_down", "blocked", "bad_address", "robots", "robots_unknown", "opted_out"),
         *("dns", "connection", "tls", "timeout", "host_down", "redirects"),
         *("http_gone", "http_refused", "http_busy", "http_error", "http_server_error"),
-        *("encoded", "too_many_bytes", "not_at_hand", "bytes_missing", "no_result"),
+        *("encoded", "too_many_bytes", "not_at_hand", "bytes_missing", "late", "no_result"),
         *("not_image", "broken_image", "too_many_pixels", "too_small", "poison", "changed"),
     )
     resources: ClassVar[Resources] = Resources(cpus=1, network=True)
@@ -88,6 +89,8 @@ class Collect(BaseStage):
     """Where a site's owner reaches you, by mail or web: it goes into the user agent."""
     timeout: float = operational(30.0)
     """Seconds for one URL with its redirects and tries, from when its turn has come."""
+    unit_seconds: float = operational(10_800.0)
+    """Seconds for the URLs of a unit together; what is left then is `late`, to be tried again."""
     tries: int = operational(3)
     max_redirects: int = operational(5)
     connections: int = operational(256)
@@ -215,12 +218,15 @@ class Collect(BaseStage):
         return self._refusal(lambda names: names.has_row(row["key"], row["url"]))
 
     async def _bring_all(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        tasks: list[asyncio.Task[dict[str, Any]]] = []
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._bring(row)) for row in rows]
+            async with asyncio.timeout(self.unit_seconds), asyncio.TaskGroup() as group:
+                tasks += [group.create_task(self._bring(row)) for row in rows]
+        except TimeoutError:
+            pass
         except ExceptionGroup as failed:  # such as a decoder that cannot start: one tells enough
             raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return [{"reason": "late"} if task.cancelled() else task.result() for task in tasks]
 
     async def _bring(self, row: dict[str, Any]) -> dict[str, Any]:
         loop = asyncio.get_running_loop()

@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 from humanverse import plan, schema
 from humanverse.collect import Collect
 from humanverse.errors import DataError, UsageError
-from humanverse.layers.commit import Commits, Layer, read_layer, write_tar
+from humanverse.layers.commit import Layer, read_layer, write_tar
+from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import all_reasons, stage_marks
 from humanverse.layers.store import Store
 
@@ -43,7 +44,7 @@ STATUSES: dict[str, str] = {
     **dict.fromkeys(("http_gone", "http_refused", "http_busy", "http_error"), NOT_HAD),
     **dict.fromkeys(("http_server_error", "host_down", "encoded", "too_many_bytes"), NOT_HAD),
     **dict.fromkeys(("opted_out", "robots", "robots_unknown", "blocked"), NOT_HAD),
-    **dict.fromkeys(("taken_down", "not_at_hand", "no_result"), NOT_HAD),
+    **dict.fromkeys(("taken_down", "not_at_hand", "late", "no_result"), NOT_HAD),
     # What img2dataset calls a hash mismatch, and counts so.
     "changed": NOT_HAD,
     **dict.fromkeys(("not_image", "broken_image", "too_many_pixels", "too_small"), NOT_USED),

@@ -1,4 +1,4 @@
-"""Commits: what makes a layer of a unit real, and the roll-ups that make millions of them readable.
+"""Commits: what makes a layer of a unit real.
 
 A layer's files get names that follow from their content, so two attempts at the same work can only
 write the same bytes. One atomic creation of `commits/<unit>.g<N>.json` then names the files it
@@ -23,7 +23,6 @@ from humanverse.layers.sealed import sealed, unsealed
 from humanverse.layers.store import Store, write_parquet
 
 FOLDER = "commits"
-ROLL_UP = "roll-up.parquet"
 SCHEMA = "humanverse.commit.v1"
 DAMAGED = "damaged"
 """In place of a fingerprint: the layer's files cannot be used, whoever comes next makes it anew."""
@@ -91,60 +90,19 @@ class Commit:
             raise DataError(f"a commit cannot be read: {error}") from error
 
 
-class Commits:
-    """All commits of a root, as they stood when it was made."""
-
-    def __init__(self, commits: Iterable[Commit]) -> None:
-        self.by_unit: dict[str, list[Commit]] = {}
-        for commit in sorted(commits, key=lambda c: (c.unit, c.number)):
-            self.by_unit.setdefault(commit.unit, []).append(commit)
-
-    @classmethod
-    def read(cls, store: Store) -> Commits:
-        """The roll-up and the tail that is not in it."""
-        return cls(_read(store).values())
-
-    def layers(self, unit: str) -> dict[str, Layer]:
-        """The unit's layers, each from the newest commit that names it."""
-        out: dict[str, Layer] = {}
-        for commit in self.by_unit.get(unit, ()):
-            out |= commit.layers
-        return out
-
-    def all_layers(self, unit: str) -> Iterator[Layer]:
-        """Every layer that a commit of the unit names, also those since replaced."""
-        for commit in self.by_unit.get(unit, ()):
-            yield from commit.layers.values()
-
-    def next_number(self, unit: str) -> int:
-        """The number of the unit's next commit."""
-        return len(self.by_unit.get(unit, ()))
-
-    def add(self, commit: Commit) -> None:
-        """Take up a commit made meanwhile."""
-        self.by_unit.setdefault(commit.unit, []).append(commit)
-
-    def files(self) -> Iterator[File]:
-        """Every file that a commit names, also of layers since replaced."""
-        for unit in self.by_unit:
-            for layer in self.all_layers(unit):
-                yield from layer.files
-
-    def __len__(self) -> int:
-        return sum(map(len, self.by_unit.values()))
+def receipt_of(unit: str, number: int) -> str:
+    """Name of a receipt in its folder."""
+    return f"{unit}.g{number}.json"
 
 
 def publish(store: Store, commit: Commit) -> bool:
     """Make a commit real; False if another one of the same number came first."""
-    return store.create(f"{FOLDER}/{commit.unit}.g{commit.number}.json", commit.to_json())
+    return store.create(f"{FOLDER}/{receipt_of(commit.unit, commit.number)}", commit.to_json())
 
 
-def roll_up(store: Store) -> None:
-    """Gather all commits into one table. Receipts stay: the table is a copy to read fast."""
-    commits = _read(store)
-    rows = [{"name": name, "receipt": commits[name].to_json()} for name in sorted(commits)]
-    kind = pa.schema([("name", pa.string()), ("receipt", pa.large_binary())])
-    store.replace_table(f"{FOLDER}/{ROLL_UP}", pa.Table.from_pylist(rows, kind))
+def read_receipt(store: Store, unit: str, number: int) -> Commit:
+    """A commit that was made."""
+    return Commit.from_json(store.read(f"{FOLDER}/{receipt_of(unit, number)}"))
 
 
 def write_layer(
@@ -240,19 +198,6 @@ def _named(attempt: Any, folder: str, unit: str, extension: str) -> File:
     size = attempt.file.tell()
     attempt.publish(base)
     return File(f"{folder}/{base}", digest, size)
-
-
-def _read(store: Store) -> dict[str, Commit]:
-    names = store.names(FOLDER)
-    out: dict[str, Commit] = {}
-    if ROLL_UP in names:
-        table = store.read_table(f"{FOLDER}/{ROLL_UP}")
-        rows = zip(table["name"].to_pylist(), table["receipt"].to_pylist(), strict=True)
-        out = {name: Commit.from_json(receipt) for name, receipt in rows}
-    for name in names:
-        if name.endswith(".json") and name not in out:
-            out[name] = Commit.from_json(store.read(f"{FOLDER}/{name}"))
-    return out
 
 
 def _layer_to_dict(layer: Layer) -> dict[str, Any]:

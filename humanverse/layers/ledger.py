@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from humanverse import plan, schema
 from humanverse.errors import DataError, UsageError
-from humanverse.layers.commit import Commits, Layer, read_layer
+from humanverse.layers.commit import Layer, read_layer
+from humanverse.layers.commits import Commits, tally
 from humanverse.layers.sealed import unsealed
 from humanverse.layers.store import Store
 
@@ -87,23 +89,38 @@ def funnel(store: Store) -> Funnel:
     """Counts from the plan and the commits, without reading layers (but those made anew since some
     of their rows were tried again).
     """
-    stages, commits = stage_marks(store), Commits.read(store)
-    units, replaced = plan.units(store), plan.read_replaced(store)
+    stages, replaced = stage_marks(store), plan.read_replaced(store)
+    units = plan.units(store)
+    counted = tally(store, units, stages)
+    seen = np.logical_and.accumulate(counted.current, axis=1)  # (units, stages): up to a stale one
+    complete, left = seen.all(axis=1), units.sizes()
+    apart = np.asarray(pc.is_in(units.names(), pa.array(list(replaced), pa.string())))
     reasons = {name: Counter[str]() for name in ["plan", *stages]}
-    kept = pending = committed = 0
-    for _, table in plan.read_unplanned(store):
-        reasons["plan"].update(table["reason"].to_pylist())
-    for unit in units:
-        counts, complete = _counts(store, unit, stages, commits, replaced.get(unit.name))
-        for (stage, reason), number in counts.items():
-            reasons[stage][reason] += number
-        left = unit.rows - counts.total()
-        left -= len(replaced[unit.name].keys) if unit.name in replaced else 0
-        kept += left if complete else 0
-        pending += 0 if complete else left
-        committed += complete
-    rows = sum(manifest["rows"] for manifest in plan.manifests(store))
-    return Funnel(rows, kept, pending, reasons, len(units), committed)
+    for _, table in plan.read_unplanned(store, ["reason"]):
+        for told in pc.value_counts(table["reason"]).to_pylist():
+            reasons["plan"][told["values"]] += told["counts"]
+    at, of = (np.asarray(counted.ends[name]) for name in ("unit", "stage"))
+    mine = seen[at, of] & ~apart[at]
+    np.subtract.at(left, at[mine], np.asarray(counted.ends["rows"])[mine])
+    for stage, reason, rows in _summed(counted.ends.filter(pa.array(mine)), list(stages)):
+        reasons[stage][reason] += rows
+    commits = Commits.read(store) if apart.any() else Commits()
+    for place in np.flatnonzero(apart).tolist():
+        unit = units[place]
+        for (stage, reason), rows in _counts(store, unit, stages, commits, replaced).items():
+            reasons[stage][reason] += rows
+            left[place] -= rows
+        left[place] -= len(replaced[unit.name].keys)
+    kept, pending = int(left[complete].sum()), int(left[~complete].sum())
+    total = sum(manifest["rows"] for manifest in plan.manifests(store))
+    return Funnel(total, kept, pending, reasons, len(units), int(complete.sum()))
+
+
+def _summed(ends: pa.Table, stages: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """Rows by stage and reason, in the order in which these come first."""
+    sums = ends.group_by(["stage", "reason"], use_threads=False).aggregate([("rows", "sum")])
+    for row in sums.to_pylist():
+        yield stages[row["stage"]], row["reason"], row["rows_sum"]
 
 
 def layers_mark(layers: Mapping[str, Layer], stages: Iterable[str], last: str) -> str:
@@ -124,20 +141,17 @@ def _counts(
     unit: plan.Unit,
     stages: Mapping[str, str],
     commits: Commits,
-    replaced: plan.Replaced | None,
-) -> tuple[Counter[tuple[str, str]], bool]:
-    """Rows of a unit by the stage and reason of their end, and whether all stages saw it."""
-    layers = commits.layers(unit.name)
-    seen = list(_current(layers, stages))
-    complete = len(seen) == len(stages)
+    replaced: Mapping[str, plan.Replaced],
+) -> Counter[tuple[str, str]]:
+    """Rows by stage and reason of their end, of a unit some of whose rows later units hold."""
+    layers, gone = commits.layers(unit.name), replaced[unit.name]
+    seen = _current(layers, stages)
     ended = {(n, reason): rows for n in seen for reason, rows in layers[n].reasons.items()}
-    if replaced is None:
-        return Counter(ended), complete
-    if all(layers_mark(layers, stages, stage) == mark for stage, mark in replaced.marks):
-        return Counter(ended) - replaced.ends, complete
-    table = replaced.rest(unit_rows(store, unit, stages, commits, all_reasons(store)))
+    if all(layers_mark(layers, stages, stage) == mark for stage, mark in gone.marks):
+        return Counter(ended) - gone.ends
+    table = gone.rest(unit_rows(store, unit, stages, commits, all_reasons(store)))
     ends = zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    return Counter(end for end in ends if end[0] is not None), complete
+    return Counter(end for end in ends if end[0] is not None)
 
 
 def _current(layers: Mapping[str, Layer], stages: Mapping[str, str]) -> Iterator[str]:

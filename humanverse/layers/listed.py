@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from humanverse import plan
 from humanverse.collect.blocked import ALIKE, Blocklist, host_of
-from humanverse.layers.commit import Commits, Layer
+from humanverse.layers.commit import Layer
+from humanverse.layers.commits import Commits
 from humanverse.layers.store import Store
 
 TAKEN_DOWN = "taken_down"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+import pyarrow.parquet as pq
+
 from humanverse import plan
-from humanverse.layers.commit import DAMAGED, Commit, Commits, Layer, publish, roll_up
+from humanverse.layers.commit import DAMAGED, FOLDER, Commit, Layer, publish, receipt_of
+from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import stage_names
+from humanverse.layers.rolled import SOME, commits_of, is_whole, roll_up, rolled_names
 from humanverse.layers.store import Store
 from humanverse.layers.verify import UNREADABLE, damaged_layers, damaged_lists, damaged_shards
 from humanverse.pack.shards import DATASET, FORMER
@@ -19,6 +23,7 @@ def repair(store: Store) -> Iterator[str]:
     A damaged layer is marked by a commit of its own, with the layers of later stages, which may
     have seen what is lost. Of a damaged shard what is left is removed.
     """
+    yield from _repair_receipts(store)
     order, commits = stage_names(store), Commits.read(store)
     units = {unit.name: unit for unit in plan.units(store)}
     broken: dict[str, list[str]] = {}
@@ -34,6 +39,25 @@ def repair(store: Store) -> Iterator[str]:
     if broken:
         roll_up(store)
     yield from _repair_shards(store)
+
+
+def _repair_receipts(store: Store) -> Iterator[str]:
+    """Receipts and roll-ups are copies of each other."""
+    broken = [rolled for rolled in rolled_names(store) if not is_whole(store, rolled)]
+    for rolled in rolled_names(store):
+        if rolled in broken:
+            continue
+        with store.open(rolled) as f:
+            for commit in commits_of(pq.ParquetFile(f).iter_batches(SOME)):
+                name = f"{FOLDER}/{receipt_of(commit.unit, commit.number)}"
+                if not store.exists(name) or store.read(name) != commit.to_json():
+                    store.replace(name, commit.to_json())
+                    yield f"{name} was written again"
+    for rolled in broken:
+        store.remove(rolled)
+        yield f"{rolled} will be rolled up again"
+    if broken:
+        roll_up(store)
 
 
 def _repair_shards(store: Store) -> Iterator[str]:

@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 from humanverse.errors import DataError
 from humanverse.layers.commit import (
     Commit,
-    Commits,
     Layer,
     members_in,
     publish,
     read_layer,
     write_files,
 )
+from humanverse.layers.commits import Commits
 from humanverse.layers.listed import TAKEN_DOWN, first_layer
 from humanverse.layers.store import Store
 from humanverse.plan import Unit

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from humanverse import plan
 from humanverse.errors import DataError
-from humanverse.layers.commit import DAMAGED, Commits, File, Layer
+from humanverse.layers.commit import DAMAGED, Commit, File, Layer, receipt_of
 from humanverse.layers.commit import FOLDER as COMMITS
+from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import RECIPE, funnel, ledger, stage_names
-from humanverse.layers.listed import Names, hits
+from humanverse.layers.listed import TAKEN_DOWN, Names, hits
+from humanverse.layers.rolled import SOME, commits_of, is_whole, rolled_names
 from humanverse.layers.store import Store
-from humanverse.layers.takedown import former_files, has_takedown, taken_keys
+from humanverse.layers.takedown import former_files, taken_keys
 from humanverse.layers.tombstones import read_tombstones
 from humanverse.pack.card import read_sums
 from humanverse.pack.shards import DATASET, INDEX, SUMS, Shard, place_columns, read_shards
@@ -31,11 +35,14 @@ AGAIN = "were taken down: run `humanverse takedown` with the same list once more
 
 def verify(store: Store) -> list[str]:
     """Findings, one line each, naming unit or shard; empty if all is well."""
+    if not store.exists(RECIPE) and plan.manifest_names(store):
+        return [f"{RECIPE} is missing: the same build writes it again"]
     try:
         stage_names(store)
     except UNREADABLE as error:
         return [f"{RECIPE} cannot be read: {error}"]
-    return [*_plan(store), *_layers(store), *_shards(store), *_takedowns(store)]
+    parts = (_plan, _receipts, _layers, _shards, _takedowns)
+    return [finding for part in parts for finding in part(store)]
 
 
 def sweep(store: Store) -> list[str]:
@@ -61,7 +68,8 @@ def _plan(store: Store) -> Iterator[str]:
         for manifest in plan.manifests(store):
             for part in manifest["parts"]:
                 yield from _plan_file(store, part["file"], part.get("sha256"))
-                yield from _plan_file(store, part["unplanned"], part.get("unplanned_sha256"))
+                if "unplanned" in part:
+                    yield from _plan_file(store, part["unplanned"], part.get("unplanned_sha256"))
             for part in manifest.get("replaced", ()):
                 yield from _plan_file(store, part["file"], part["sha256"])
         for unit in plan.units(store):
@@ -94,15 +102,40 @@ def _layers(store: Store) -> Iterator[str]:
         return
     for name, layer, finding in damaged_layers(store, commits):
         yield f"unit {name}, layer {layer}: {finding}"
-    planned = {unit.name for unit in units}
-    yield from (f"commits: unit {u} is not planned" for u in commits.by_unit if u not in planned)
-    receipts = [n for n in store.names(COMMITS) if n.endswith(".json")]
-    if len(receipts) != len(commits):
-        yield f"commits: {len(commits)} are known, {len(receipts)} receipts are there"
-    known = {f"{c.unit}.g{c.number}.json": c for cs in commits.by_unit.values() for c in cs}
-    for name in sorted(receipts):
-        if name not in known or known[name].to_json() != store.read(f"{COMMITS}/{name}"):
-            yield f"{COMMITS}/{name} is not the receipt that was rolled up"
+    planned = set(units.names().to_pylist())
+    yield from (f"commits: unit {u} is not planned" for u in commits.units() if u not in planned)
+
+
+def _receipts(store: Store) -> Iterator[str]:
+    """Whether every receipt can be read, and every roll-up says what receipts say."""
+    there = {name: "" for name in sorted(store.names(COMMITS)) if name.endswith(".json")}
+    for name in there:
+        data = store.read(f"{COMMITS}/{name}")
+        there[name] = hashlib.sha256(data).hexdigest()
+        try:
+            commit = Commit.from_json(data)
+            if commit.to_json() != data or receipt_of(commit.unit, commit.number) != name:
+                yield f"{COMMITS}/{name} is not as it was written"
+        except UNREADABLE as error:
+            yield f"{COMMITS}/{name}: {error}"
+    for rolled in rolled_names(store):
+        try:
+            if not is_whole(store, rolled):
+                yield f"{rolled} has another sha256 than its name says"
+            for name, data in _rolled(store, rolled):
+                if name not in there:
+                    yield f"{rolled} holds {name}, a receipt that is not there"
+                elif hashlib.sha256(data).hexdigest() != there[name]:
+                    yield f"{COMMITS}/{name} is not the receipt that was rolled up in {rolled}"
+        except UNREADABLE as error:
+            yield f"{rolled}: {error}"
+
+
+def _rolled(store: Store, rolled: str) -> Iterator[tuple[str, bytes]]:
+    """What a roll-up holds: names of receipts and what they say."""
+    with store.open(rolled) as f:
+        for commit in commits_of(pq.ParquetFile(f).iter_batches(SOME)):
+            yield receipt_of(commit.unit, commit.number), commit.to_json()
 
 
 def damaged_layers(store: Store, commits: Commits) -> Iterator[tuple[str, str, str]]:
@@ -244,7 +277,7 @@ def _takedowns(store: Store) -> Iterator[str]:
             if there:
                 number = len(set().union(*there.values()))
                 yield f"shard {shard.number:05d}: {number} samples are there that {AGAIN}"
-        units = [unit for unit in commits.by_unit if has_takedown(commits, unit)]
+        units = commits.units_with(TAKEN_DOWN)
         keys = {unit: taken_keys(store, commits, unit, stages) for unit in units}
         for name in former_files(store, commits, keys, stages):
             yield f"{name}: it tells of rows that {AGAIN}"

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from humanverse import plan, schema
-from humanverse.layers.commit import Commits, Layer, read_layer, read_members, write_tar
+from humanverse.errors import DataError
+from humanverse.layers.commit import Layer, read_layer, read_members, write_tar
+from humanverse.layers.commits import Commits
 from humanverse.layers.store import Store, write_parquet
 from humanverse.pack.sample import members_of
 
@@ -137,7 +139,12 @@ def packed_so_far(store: Store) -> tuple[list[Shard], int | None]:
 def _listed(store: Store, name: str) -> list[Shard]:
     if not store.exists(name):
         return []
-    return [Shard(**shard) for shard in json.loads(store.read(name))["shards"]]
+    try:
+        return [Shard(**shard) for shard in json.loads(store.read(name))["shards"]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{name} is not what was written ({error}): run `humanverse verify --repair`"
+        ) from error
 
 
 def place_columns(extension: str) -> tuple[str, str]:
@@ -150,9 +157,8 @@ def ranges(units: Sequence[plan.Unit], size: int) -> Iterator[tuple[int, list[pl
     """Shard numbers and their units. A generation of the plan starts a shard of its own."""
     number = 0
     for _, generation in groupby(units, key=lambda unit: unit.name.partition("-")[0]):
-        members = list(generation)
-        for start in range(0, len(members), size):
-            yield number, members[start : start + size]
+        while members := list(islice(generation, size)):
+            yield number, members
             number += 1
 
 

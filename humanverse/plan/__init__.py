@@ -3,12 +3,21 @@
 from humanverse.plan.again import Replaced, plan_again, read_replaced
 from humanverse.plan.make import asks_web, make_plan
 from humanverse.plan.settings import Plan
-from humanverse.plan.units import Unit, manifest_names, manifests, read_unit, read_unplanned, units
+from humanverse.plan.units import (
+    Unit,
+    Units,
+    manifest_names,
+    manifests,
+    read_unit,
+    read_unplanned,
+    units,
+)
 
 __all__ = [
     "Plan",
     "Replaced",
     "Unit",
+    "Units",
     "asks_web",
     "make_plan",
     "manifest_names",

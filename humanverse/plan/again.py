@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from humanverse.errors import DataError
 from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
-from humanverse.plan.units import FOLDER, PLANNED, UNPLANNED, manifests, put
+from humanverse.plan.units import FOLDER, PLANNED, UNITS_PER_FILE, UNPLANNED, manifests, put
 
 REPLACED = pa.schema(
     [
@@ -31,8 +31,10 @@ REPLACED = pa.schema(
 )
 """A row of an earlier unit that is tried again: the stage and reason with which it ended there, and
 a mark of the layers that said so."""
+
+
 PART_ROWS = 500_000
-"""Rows of one file of units, about."""
+"""Rows of one file of units, about: they are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def plan_again(store: Store, found: Iterator[pa.Table], unit_rows: int) -> int:
     """
     number = len(manifests(store))
     parts, files, rows = [], [], 0
-    for index, table in enumerate(_cut(found, max(unit_rows, PART_ROWS // unit_rows * unit_rows))):
+    size = max(1, min(UNITS_PER_FILE, PART_ROWS // unit_rows))
+    for index, table in enumerate(_cut(found, unit_rows * size)):
         base = f"{number:02d}.{index:04d}"
         planned = _sorted_in_units(table.select(PLANNED.names).cast(PLANNED), unit_rows)
         file, sha256 = put(store, base, planned, unit_rows)

@@ -26,7 +26,7 @@ from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
 from humanverse.plan.inputs import Table, identified, linked, refuse_own_root, tables
 from humanverse.plan.settings import Plan
-from humanverse.plan.units import PLANNED, UNPLANNED, manifests, put
+from humanverse.plan.units import PLANNED, UNITS_PER_FILE, UNPLANNED, manifests, put
 from humanverse.sources.images import holds_images
 
 PARTITIONS = ((500_000, 0), (8_000_000, 1), (128_000_000, 2))
@@ -167,17 +167,22 @@ def _cut(
     earlier = [f"plan/{part['file']}" for m in generations for part in m["parts"]]
     paths = [store.fetched(name, scratch) for name in earlier]
     known = [linked(path, scratch, f"known-{n}") for n, path in enumerate(paths)]
-    parts, unplanned = [], 0
-    for index, name in enumerate(names):
+    parts: list[dict[str, Any]] = []
+    unplanned = 0
+    for name in names:
         files = ", ".join(f"'{p}'" for p in sorted(scratch.glob(f"scattered-*/{name}/*.parquet")))
         table = _deduplicated(db, files, _known_sql(known, name))
         planned = table.filter(pc.is_null(table["reason"])).drop_columns("reason")
         others = table.filter(pc.is_valid(table["reason"]))
-        base = f"{number:02d}.{index:04d}"
-        file, sha256 = put(store, base, planned.cast(PLANNED), settings.unit_rows)
-        other, other_sha256 = put(store, f"{base}.unplanned", others.cast(UNPLANNED))
-        part = {"file": file, "rows": planned.num_rows, "sha256": sha256}
-        parts.append(part | {"unplanned": other, "unplanned_sha256": other_sha256})
+        most = settings.unit_rows * UNITS_PER_FILE
+        for start in range(0, max(planned.num_rows, 1), most):
+            base = f"{number:02d}.{len(parts):04d}"
+            rows = planned.slice(start, most)
+            file, sha256 = put(store, base, rows.cast(PLANNED), settings.unit_rows)
+            parts.append({"file": file, "rows": rows.num_rows, "sha256": sha256})
+            if start == 0:  # what is not planned is told beside the first
+                other, other_sha256 = put(store, f"{base}.unplanned", others.cast(UNPLANNED))
+                parts[-1] |= {"unplanned": other, "unplanned_sha256": other_sha256}
         unplanned += others.num_rows
     return {"parts": parts, "unplanned": unplanned, "unit_rows": settings.unit_rows}
 

@@ -17,7 +17,8 @@ from typing import Literal
 from humanverse import plan
 from humanverse.errors import UsageError
 from humanverse.layers import ledger
-from humanverse.layers.commit import Commit, roll_up
+from humanverse.layers.commit import Commit
+from humanverse.layers.rolled import roll_up
 from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones, told_of
@@ -26,8 +27,8 @@ from humanverse.pack.shards import Shard, pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
 from humanverse.run.retry import named, retry
-from humanverse.run.work import Work, find_work, up_to
-from humanverse.stage import fingerprints, unopened
+from humanverse.run.work import Tasks, Work, find_work
+from humanverse.stage import Stage, fingerprints, unopened
 
 Runner = Literal["local", "ray", "auto"]
 
@@ -114,22 +115,20 @@ def build(
     settings, watcher = settings or Settings(), watcher or Watcher()
     store = Store(out)
     work = prepare(store, recipe, inputs, slices, settings, watcher)
-    tasks = up_to(work.tasks, settings.limit)
+    tasks = work.tasks.up_to(settings.limit)
     if tasks:
-        watcher.starts(len(tasks), sum(task.unit.rows for task in tasks))
-    done = 0
+        watcher.starts(len(tasks), tasks.rows)
+    done, rolled = 0, _Rolled(store)
     with _interruptible(watcher) as interrupted, ExitStack() as stack:
         stack.callback(watcher.ends)
-        for commit in _run(store, work, len(tasks), settings.runner, watcher):
+        for commit in _run(store, tasks, work.stages, settings.runner, watcher):
             watcher.commits(commit)
             done += 1
-            if done % ROLL_UP_EVERY == 0:
-                roll_up(store)
+            rolled.add(commit)
             if interrupted():
                 watcher.says("stopped as asked; the same command goes on from here")
                 break
-    if done:
-        roll_up(store)
+    rolled.end()
     shards = pack_root(store, recipe) if packed else []
     return Outcome(ledger.funnel(store), shards, done, len(work.tasks) - done)
 
@@ -158,8 +157,8 @@ def prepare(
         for name in checks if stage.name in mine else ():
             if check := getattr(stage, name, None):
                 check()
-    if plan.manifests(store):
-        find()  # refuses a root made with other settings before anything new is planned
+    # Refuses a root made with other settings before anything new is planned.
+    work = find() if plan.manifests(store) else None
     again = _wanted(store, settings.retry)
     if inputs:
         started = time.monotonic()
@@ -167,10 +166,12 @@ def prepare(
         if made:
             seconds = time.monotonic() - started
             watcher.says(f"planned {made['rows']} rows in {seconds:.1f} s")
+            work = None
     if again:
         rows = retry(store, again, recipe.plan.unit_rows)
         watcher.says(f"planned {rows} rows again" if rows else f"no row ended for {settings.retry}")
-    work = find()
+        work = None
+    work = work or find()
     store.prepare()
     store.replace(ledger.RECIPE, sealed(json.loads(to_json(resolved))))
     if SLICES[0] in slices:
@@ -205,11 +206,30 @@ def _keeps(slices: Sequence[str], settings: Settings) -> bool:
     return settings.keep_rejected or tuple(slices) != SLICES
 
 
+class _Rolled:
+    """Rolls up what a run commits, as it goes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fresh: list[Commit] = []
+        self._knows_all = False
+
+    def add(self, commit: Commit) -> None:
+        self._fresh.append(commit)
+        if len(self._fresh) >= ROLL_UP_EVERY:
+            self.end()
+
+    def end(self) -> None:
+        """Also with what a run before this one left out, once."""
+        if self._fresh:
+            roll_up(self._store, self._fresh if self._knows_all else None)
+            self._fresh, self._knows_all = [], True
+
+
 def _run(
-    store: Store, work: Work, count: int, runner: Runner, watcher: Watcher
+    store: Store, tasks: Tasks, stages: Sequence[Stage], runner: Runner, watcher: Watcher
 ) -> Iterator[Commit]:
-    tasks = work.tasks[:count]
-    rows = sum(task.unit.rows for task in tasks)
+    rows = tasks.rows
     if not tasks:
         watcher.says("nothing to do: every unit is committed")
         return iter(())
@@ -219,10 +239,10 @@ def _run(
     why = f" (auto: {rows} rows)" if runner == "auto" else ""
     watcher.says(f"runner: {chosen}{why}")
     if chosen == "local":
-        return run_local(store, tasks, work.stages)
+        return run_local(store, tasks, stages, tasks.needed)
     from humanverse.run.ray import run_ray
 
-    return run_ray(store, tasks, work.stages)
+    return run_ray(store, tasks, stages, tasks.needed)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from itertools import islice
 
 import pyarrow as pa
 
@@ -15,11 +15,19 @@ from humanverse.run.work import OVERLAP, groups
 from humanverse.stage import Stage, unopened
 
 
-def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Iterator[Commit]:
-    """Do the tasks and commit each; one commit is yielded as soon as it is real."""
+def run_local(
+    store: Store, tasks: Iterable[Task], stages: Sequence[Stage], needed: Collection[str]
+) -> Iterator[Commit]:
+    """Do the tasks and commit each; one commit is yielded as soon as it is real.
+
+    Args:
+        store: the root.
+        tasks: taken up one by one.
+        stages: of the recipe, in order.
+        needed: those that any of the tasks runs.
+    """
     stages = unopened(stages)
     first, rest = _split(stages)
-    needed = {name for task in tasks for name in task.todo}
     opened: list[Stage] = []
 
     def fetch(task: Task) -> pa.Table:
@@ -45,14 +53,15 @@ def run_local(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> I
 
 
 def _fetched(
-    pool: Executor, tasks: Sequence[Task], fetch: Callable[[Task], pa.Table]
+    pool: Executor, tasks: Iterable[Task], fetch: Callable[[Task], pa.Table]
 ) -> Iterator[tuple[Task, pa.Table]]:
     """Each task with its pictures, as soon as they are there; `OVERLAP` are being fetched."""
-    left, waiting = deque(tasks), dict[Future[pa.Table], Task]()
-    while left or waiting:
-        while left and len(waiting) < OVERLAP:
-            task = left.popleft()
+    left, waiting = iter(tasks), dict[Future[pa.Table], Task]()
+    while True:
+        for task in islice(left, OVERLAP - len(waiting)):
             waiting[pool.submit(fetch, task)] = task
+        if not waiting:
+            return
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
         while done:
             future = done.pop()

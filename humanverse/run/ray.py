@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -23,10 +25,14 @@ from humanverse.stage import Stage, unopened
 
 WAVE = 2000
 """Units a wave: the driver's memory grows with the blocks of one wave, not of the run."""
+TASK = "humanverse.task"
+"""Column that carries a unit's task in its first row, so that no worker has to hold them all."""
 
 
-def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Iterator[Commit]:
-    """Do the tasks and yield each commit; they come in any order.
+def run_ray(
+    store: Store, tasks: Iterable[Task], stages: Sequence[Stage], needed: Collection[str]
+) -> Iterator[Commit]:
+    """Do the tasks and yield each commit; they come in any order; arguments as `run_local`'s.
 
     A cluster is joined where `RAY_ADDRESS` names one; else Ray is started here. Its ports ask for
     a token, which Ray makes and checks by itself.
@@ -39,19 +45,18 @@ def run_ray(store: Store, tasks: Sequence[Task], stages: Sequence[Stage]) -> Ite
     context = DataContext.get_current()
     context.target_max_block_size = None  # a block is never cut: it is a unit
     context.enable_progress_bars = False
-    needed = {name for task in tasks for name in task.todo}
     # On a cluster pools grow with the work; here there is nobody to leave room for, and a pool
     # that has to grow does so late.
     shared = bool(os.environ.get("RAY_ADDRESS"))
     pools = groups(stages)
     sizes = _pool_sizes(pools, ray.cluster_resources())
-    for begin in range(0, len(tasks), WAVE):
-        wave = {task.unit.name: task for task in tasks[begin : begin + WAVE]}
-        units = from_items([{"unit": name} for name in wave], override_num_blocks=len(wave))
+    left = iter(tasks)
+    while wave := [{TASK: pickle.dumps(task)} for task in islice(left, WAVE)]:
+        units = from_items(wave, override_num_blocks=len(wave))
         for index, group in enumerate(pools):
             units = units.map_batches(
                 _Worker,
-                fn_constructor_args=(store, wave, stages, group, index == len(pools) - 1, needed),
+                fn_constructor_args=(store, stages, group, index == len(pools) - 1, needed),
                 batch_size=None,
                 batch_format="pyarrow",
                 compute=ActorPoolStrategy(
@@ -80,35 +85,34 @@ class _Worker:
     def __init__(
         self,
         store: Store,
-        tasks: dict[str, Task],
         stages: Sequence[Stage],
         group: Sequence[Stage],
         last: bool,
-        needed: set[str],
+        needed: Collection[str],
     ) -> None:
-        self.store, self.tasks, self.stages = store, tasks, stages
+        self.store, self.stages = store, stages
         self.group, self.last = group, last
         for stage in group:
             if stage.name in needed:
                 stage.open()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """One unit: its name comes in, or its state; its state goes out, or its commit."""
-        names = table["unit"].unique().to_pylist()
-        if len(names) != 1:
-            raise RuntimeError(f"a block holds units {names}: a block must be one unit")
-        task = self.tasks[names[0]]
+        """One unit: its task comes in, then with its state; its state goes out, or its commit."""
+        told = table[TASK].drop_null().to_pylist()
+        if len(told) != 1:
+            raise RuntimeError(f"a block holds {len(told)} units: a block must be one unit")
+        task: Task = pickle.loads(told[0])  # noqa: S301 - the driver's own words
         if "key" not in table.column_names:
             table = start(self.store, task)
         else:
-            table = table.drop_columns("unit")
+            table = table.drop_columns(TASK)
         table = advance(self.store, task, table, self.group)
         if self.last:
             receipt = commit(self.store, task, table, self.stages).to_json()
             return pa.table({"commit": [receipt]})
         if not task.keep_rejected:
             table = drop_dead_members(table)
-        return table.append_column("unit", pa.array([task.unit.name] * table.num_rows))
+        return table.append_column(TASK, pa.array(told + [None] * (table.num_rows - 1)))
 
 
 def _connected() -> Any:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from humanverse import plan
 from humanverse.errors import UsageError
-from humanverse.layers.commit import Commits
+from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import all_reasons, layers_mark, stage_marks, unit_rows
 from humanverse.layers.store import Store
 

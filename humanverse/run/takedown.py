@@ -14,11 +14,12 @@ from pathlib import Path, PurePosixPath
 from humanverse import plan
 from humanverse.collect.blocked import Blocklist
 from humanverse.errors import UsageError
-from humanverse.layers.commit import Commits, roll_up
+from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import recipe_of, stage_marks, stage_names
-from humanverse.layers.listed import COLUMNS, LATER, Hit, Names, hits
+from humanverse.layers.listed import COLUMNS, LATER, TAKEN_DOWN, Hit, Names, hits
+from humanverse.layers.rolled import roll_up
 from humanverse.layers.store import Store
-from humanverse.layers.takedown import former_files, has_takedown, remove_rows, taken_keys
+from humanverse.layers.takedown import former_files, remove_rows, taken_keys
 from humanverse.layers.tombstones import add_tombstones, read_tombstones
 from humanverse.pack.card import write_card
 from humanverse.pack.shards import INDEX, Shard, are_current, pack, packed_so_far, ranges
@@ -138,7 +139,7 @@ def _remove(store: Store, found: Iterable[Hit], commits: Commits, order: Sequenc
 
 def _concerned(commits: Commits) -> list[str]:
     """The units of which rows were taken down, now or earlier."""
-    return [unit for unit in commits.by_unit if has_takedown(commits, unit)]
+    return commits.units_with(TAKEN_DOWN)
 
 
 def _packed_of(store: Store, units: set[str]) -> list[int]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from humanverse import plan
 from humanverse.errors import UsageError
-from humanverse.layers.commit import DAMAGED, Commits, Layer
+from humanverse.layers.commits import Commits, Tally, tally
 from humanverse.layers.store import Store
 from humanverse.recipe import SLICES, Recipe
 from humanverse.run.unit import Task
@@ -18,12 +22,70 @@ OVERLAP = 8
 the whole deadline; meanwhile the next ones keep the line busy."""
 
 
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """The tasks of a run, in order. Each is made when its turn comes: there may be millions."""
+
+    store: Store
+    units: plan.Units
+    marks: Mapping[str, str]
+    """Stages with their fingerprints, in order."""
+    places: NDArray[np.int64]
+    """(tasks,): the units, by their place in the plan."""
+    todo: NDArray[np.bool_]
+    """(tasks, stages): what to run."""
+    numbers: NDArray[np.int64]
+    """(tasks,): of the commits they will make."""
+    keep_rejected: bool
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Task]:
+        names = list(self.marks)
+        # Only stages that stand on committed layers need to know whose files those are.
+        commits = Commits.read(self.store) if self._standing().any() else Commits()
+        for place in range(len(self)):
+            unit, mine = self.units[int(self.places[place])], np.flatnonzero(self.todo[place])
+            todo = {names[stage]: self.marks[names[stage]] for stage in mine}
+            done = [name for name in names[: mine[-1]] if name not in todo]
+            layers = commits.layers(unit.name) if done else {}
+            kept = {name: layers[name] for name in done}
+            yield Task(unit, int(self.numbers[place]), todo, kept, self.keep_rejected)
+
+    @property
+    def rows(self) -> int:
+        """Their rows."""
+        return int(self.units.sizes()[self.places].sum())
+
+    @property
+    def needed(self) -> set[str]:
+        """The stages that any of them runs."""
+        used = np.flatnonzero(self.todo.any(axis=0))
+        names = list(self.marks)
+        return {names[stage] for stage in used}
+
+    def up_to(self, limit: int | None) -> Tasks:
+        """The first of them that hold at least `limit` rows: units are never cut."""
+        if limit is None:
+            return self
+        before = np.cumsum(self.units.sizes()[self.places])
+        count = int(np.searchsorted(before, limit)) + 1
+        parts = {name: getattr(self, name)[:count] for name in ("places", "todo", "numbers")}
+        return dataclasses.replace(self, **parts)
+
+    def _standing(self) -> NDArray[np.bool_]:
+        """(tasks,): whether a stage before the last one to run is not to be run."""
+        later = np.logical_or.accumulate(self.todo[:, ::-1], axis=1)[:, ::-1]
+        return np.asarray((later & ~self.todo).any(axis=1))
+
+
 @dataclass(frozen=True)
 class Work:
-    """The tasks of a run, in order, and the stages they go through."""
+    """The tasks of a run, and the stages they go through."""
 
     stages: list[Stage]
-    tasks: list[Task]
+    tasks: Tasks
     finished: int
     """Units that need nothing."""
 
@@ -40,43 +102,23 @@ def find_work(
     stages, units = recipe.stages(), plan.units(store)
     if not plan.manifests(store):
         raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
-    marks, commits = fingerprints(stages), Commits.read(store)
+    marks = fingerprints(stages)
+    counted = tally(store, units, marks)
     mine = {stage.name for name in slices for stage in recipe.slice(name)}
-    tasks = []
-    for unit in units:
-        layers = commits.layers(unit.name)
-        for name in marks.keys() - mine if "collect" not in slices else ():
-            _check_below(store, recipe, slices, name, layers, marks)
-        todo = [s.name for s in stages if s.name in mine and not _current(layers, marks, s.name)]
-        if not redo and (other := [name for name in todo if _usable(layers, name)]):
-            raise UsageError(
-                f"{store.root} holds {', '.join(other)} made with other settings: "
-                "use those, another --out, or --redo to make them anew"
-            )
-        if todo:
-            last = max(i for i, stage in enumerate(stages) if stage.name in todo)
-            done = [s.name for s in stages[:last] if s.name not in todo]
-            tasks.append(
-                Task(
-                    unit,
-                    commits.next_number(unit.name),
-                    {name: marks[name] for name in todo},
-                    {name: layers[name] for name in done},
-                    keep_rejected,
-                )
-            )
+    if "collect" not in slices:
+        _check_below(store, recipe, slices, counted, mine)
+    todo = ~counted.current & np.array([name in mine for name in marks])
+    if not redo and (stale := todo & counted.present).any():
+        first = stale[stale.any(axis=1)][0]
+        other = [name for name, one in zip(marks, first.tolist(), strict=True) if one]
+        raise UsageError(
+            f"{store.root} holds {', '.join(other)} made with other settings: "
+            "use those, another --out, or --redo to make them anew"
+        )
+    places = np.flatnonzero(todo.any(axis=1))
+    numbers = counted.numbers[places]
+    tasks = Tasks(store, units, marks, places, todo[places], numbers, keep_rejected)
     return Work(stages, tasks, len(units) - len(tasks))
-
-
-def up_to(tasks: Sequence[Task], limit: int | None) -> list[Task]:
-    """The first tasks that hold at least `limit` rows: units are never cut."""
-    chosen, rows = [], 0
-    for task in tasks:
-        if limit is not None and rows >= limit:
-            break
-        chosen.append(task)
-        rows += task.unit.rows
-    return chosen
 
 
 def groups(stages: Sequence[Stage]) -> list[list[Stage]]:
@@ -90,29 +132,21 @@ def groups(stages: Sequence[Stage]) -> list[list[Stage]]:
     return out
 
 
-def _current(layers: dict[str, Layer], marks: dict[str, str], name: str) -> bool:
-    return name in layers and layers[name].fingerprint == marks[name]
-
-
-def _usable(layers: dict[str, Layer], name: str) -> bool:
-    return name in layers and layers[name].fingerprint != DAMAGED
-
-
 def _check_below(
-    store: Store,
-    recipe: Recipe,
-    slices: Sequence[str],
-    name: str,
-    layers: dict[str, Layer],
-    marks: dict[str, str],
+    store: Store, recipe: Recipe, slices: Sequence[str], counted: Tally, mine: set[str]
 ) -> None:
-    owner = next(s for s in SLICES if name in {stage.name for stage in recipe.slice(s)})
-    if SLICES.index(owner) > SLICES.index(slices[0]):
-        return
-    if not _usable(layers, name):
-        raise UsageError(f"{store.root} is not through {owner} yet: run `humanverse {owner}` first")
-    if layers[name].fingerprint != marks[name]:
-        raise UsageError(
-            f"{store.root} holds {name} made with other settings than this recipe's: "
-            f"use those, another --out, or `humanverse {owner} --redo` first"
-        )
+    """Refuse to run stages whose lower ones are not there, or not with this recipe's settings."""
+    owners = {stage.name: s for s in SLICES for stage in recipe.slice(s)}
+    for at, name in enumerate(stage.name for stage in recipe.stages()):
+        owner = owners[name]
+        if name in mine or SLICES.index(owner) > SLICES.index(slices[0]):
+            continue
+        if not counted.present[:, at].all():
+            raise UsageError(
+                f"{store.root} is not through {owner} yet: run `humanverse {owner}` first"
+            )
+        if not counted.current[:, at].all():
+            raise UsageError(
+                f"{store.root} holds {name} made with other settings than this recipe's: "
+                f"use those, another --out, or `humanverse {owner} --redo` first"
+            )

@@ -52,7 +52,7 @@ class Deadly(BaseStage):
     reads: ClassVar[tuple[str, ...]] = ("url",)
     writes: ClassVar[pa.Schema] = pa.schema([("letters", pa.int32())])
     fragile: ClassVar[bool] = True
-    deadline: ClassVar[float] = 4.0
+    deadline: ClassVar[float] = 2.5
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """How many letters each URL has."""

@@ -1,5 +1,6 @@
 """Every page of a web that misbehaves ends in the reason planned for it."""
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from humanverse import schema
 from humanverse.collect import Collect
 from humanverse.collect.by_img2dataset import reason_of
 from humanverse.run.unit import apply
-from humanverse.testing.web import ANY, demo_web, picture_web
+from humanverse.testing.web import ANY, Row, demo_web, picture_web
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,17 @@ def test_a_picture_that_is_not_what_the_table_saw_is_not_stored(odd_web):
 )
 def test_messages_of_img2dataset_become_our_reasons(message, reason):
     assert reason_of(message)[0] == reason
+
+
+def test_what_is_left_when_a_units_time_is_over_is_deferred_and_the_rest_is_kept():
+    with picture_web(pictures(6)) as web:
+        web.pages["/never.jpg"] = endless
+        rows = [*web.rows, Row("/never.jpg", "", ANY)]
+        found = collected(web, rows, unit_seconds=2.0, timeout=60.0)
+    assert [row["reason"] for row in found] == [None] * 6 + ["late"]
+    assert schema.REASONS["late"].status == "deferred"
+    assert schema.REASONS["late"].transient
+
+
+async def endless(_):
+    await asyncio.sleep(3600)

@@ -17,7 +17,8 @@ from humanverse import plan, schema
 from humanverse.cli import main
 from humanverse.collect import Collect
 from humanverse.export import img2dataset
-from humanverse.layers.commit import Commits, read_members
+from humanverse.layers.commit import read_members
+from humanverse.layers.commits import Commits
 from humanverse.layers.store import Store
 from humanverse.plan import Plan, make_plan
 from humanverse.sources import images

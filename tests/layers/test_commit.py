@@ -9,14 +9,13 @@ import pytest
 from humanverse.errors import DataError
 from humanverse.layers.commit import (
     Commit,
-    Commits,
     publish,
     read_layer,
     read_members,
-    roll_up,
     write_layer,
     write_tar,
 )
+from humanverse.layers.commits import Commits
 from humanverse.layers.store import Store
 
 
@@ -63,18 +62,6 @@ def test_the_newest_commit_that_names_a_layer_is_that_layer(tmp_path):
     publish(store, Commit("00-0000000", 1, 2, {"collect": new}))
     assert Commits.read(store).layers("00-0000000") == {"collect": new, "people": old}
     assert Commits.read(store).next_number("00-0000000") == 2
-
-
-def test_a_roll_up_and_the_tail_read_as_the_receipts_do(tmp_path):
-    store = Store(tmp_path)
-    for number in range(3):
-        publish(store, Commit(f"00-000000{number}", 0, 2, {"collect": layer(store)}))
-    roll_up(store)
-    publish(store, Commit("00-0000003", 0, 2, {"collect": layer(store)}))
-    with_roll_up = Commits.read(store).by_unit
-    store.remove("commits/roll-up.parquet")
-    assert Commits.read(store).by_unit == with_roll_up
-    assert len(with_roll_up) == 4
 
 
 def test_an_attempt_that_fails_leaves_no_trace(tmp_path):

@@ -15,7 +15,7 @@ from humanverse.testing.chaos import Job, contents, run
 
 RECIPE = HERE / "recipes" / "made_up.py"
 BITS = 200
-MADE_AGAIN = ("collect", "people", "labels", "shards")
+MADE_AGAIN = ("collect", "people", "labels", "shards", "rolled")
 """Folders whose files can be made again."""
 OUTSIDE = ("telemetry", "report", "inflight")
 """What a dataset does not rest on."""
@@ -72,7 +72,7 @@ def test_every_missing_or_cut_file_is_a_finding(job):
         path.write_bytes(data[: len(data) // 2])
         assert verify(store), path
         path.unlink()
-        if path.name != "roll-up.parquet":  # a copy: without it the receipts are read
+        if path.parent.name != "rolled":  # a copy: without it the receipts are read
             assert verify(store), path
         path.write_bytes(data)
     assert verify(store) == []
@@ -89,6 +89,16 @@ def test_what_is_damaged_is_made_again_by_the_same_command(job, folder):
     assert verify(store) == []
     assert contents(job.root) == wanted
     assert list(repair(store)) == []
+
+
+def test_a_receipt_is_restored_from_its_roll_up(job):
+    store, wanted = Store(job.root), contents(job.root)
+    receipts = sorted((store.folder / "commits").glob("*.json"))
+    receipts[0].unlink()
+    receipts[1].write_bytes(receipts[1].read_bytes()[:30])
+    assert len(list(repair(store))) == 2
+    assert verify(store) == []
+    assert contents(job.root) == wanted
 
 
 def test_only_what_was_damaged_and_what_stands_on_it_is_made_again(job):

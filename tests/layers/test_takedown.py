@@ -11,7 +11,7 @@ import pytest
 from shared import RECIPE, everything, listed, rows_of
 
 import humanverse
-from humanverse.layers.commit import Commits
+from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import funnel
 from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones

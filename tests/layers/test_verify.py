@@ -59,7 +59,7 @@ def test_missing_and_cut_files_are_found(root, pattern):
 
 @pytest.mark.parametrize("pattern", ["commits/*.json", "plan/*.json", "plan/00.0000.*.parquet"])
 def test_damage_to_the_bookkeeping_is_a_finding_too(root, pattern):
-    (root / "commits" / "roll-up.parquet").unlink()
+    shutil.rmtree(root / "commits" / "rolled")
     path = sorted(root.glob(pattern))[0]
     path.write_bytes(path.read_bytes()[:40])
     assert verify(Store(root))
@@ -73,8 +73,8 @@ def test_sweeping_removes_orphans_and_nothing_else(root):
     assert verify(Store(root)) == []
 
 
-def test_a_flipped_bit_in_plan_or_receipts_is_found_and_named(root):
-    files = sorted([*root.glob("plan/*.parquet"), *root.glob("commits/*.json")])
+def test_a_flipped_bit_in_plan_receipts_or_roll_ups_is_found_and_named(root):
+    files = sorted([*root.glob("plan/*.parquet"), *root.glob("commits/**/*.*")])
     assert len(files) > 10
     for number, path in enumerate(files):
         data = bytearray(path.read_bytes())

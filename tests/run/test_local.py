@@ -25,4 +25,4 @@ def test_a_stage_that_cannot_be_opened_is_told_not_one_that_was_not_reached(tmp_
     stages = [NeverOpens(), Collect()]
     task = Task(Unit("00-0000000", "x", 0, 1), 0, {"never": "", "collect": ""}, {}, False)
     with pytest.raises(UsageError, match="no such weight"):
-        list(run_local(Store(tmp_path), [task], stages))
+        list(run_local(Store(tmp_path), [task], stages, ["never", "collect"]))

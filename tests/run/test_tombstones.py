@@ -216,7 +216,7 @@ def test_a_run_that_began_before_is_found_out_and_mended(root, web, tmp_path):
     work = prepare(store, ANEW, [], SLICES, REDO, Watcher())
     shutil.copytree(root, tmp_path / "other")
     add_tombstones(store, [f"sha256 {row['sha256']}", f"key {row['key']}"])
-    list(run_local(store, work.tasks, work.stages))
+    list(run_local(store, work.tasks, work.stages, work.tasks.needed))
     build(ANEW, [], root, settings=Settings("local"))
     findings = verify(store)
     assert [f.partition(":")[0] for f in findings] == [f"unit {row['unit']}", findings[1][:11]]
