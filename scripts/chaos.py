@@ -1,11 +1,12 @@
 """Builds that are killed again and again, and whether anything was lost, doubled or changed.
 
-    python scripts/chaos.py                      # 450 kills on the local runner, 50 on Ray
-    python scripts/chaos.py --local 100 --ray 0
-    python scripts/chaos.py --local 50 --ray 0 --bucket      # on a local S3
+    python scripts/chaos.py                      # 450 kills on the local runner, 50 on Ray, 10 nodes
+    python scripts/chaos.py --local 100 --ray 0 --nodes 0
+    python scripts/chaos.py --local 50 --ray 0 --nodes 0 --bucket      # on a local S3
 
 Drivers are killed at moments drawn at random over the time that a build takes, and at failpoints
-drawn at random; on Ray workers are killed, too. After ten kills a build may go on to its end, and
+drawn at random; on Ray workers are killed, too, and of a cluster of three nodes one after the other.
+After ten kills a build may go on to its end, and
 its ledger and shards are compared with those of an undisturbed one. The seed decides what is drawn,
 but not what the machine is doing at that moment: a failure is told with the root, which is kept.
 """
@@ -21,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -175,6 +177,41 @@ def is_worker(process: psutil.Process) -> bool:
     return any("MapWorker" in part for part in process.info["cmdline"] or ())
 
 
+def chaos_nodes(tally: Tally, table: Path, where, kills: int, seed: int) -> None:
+    """Kill one of three nodes every few seconds, and put another in its place."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    draw, number, done = random.Random(seed), 0, 0
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+    os.environ["RAY_ADDRESS"] = cluster.address
+    try:
+        while done < kills:
+            job, number, ended = (
+                Job(RECIPE, (table,), where(f"nodes-{number}"), "ray"),
+                number + 1,
+                [],
+            )
+            building = threading.Thread(target=lambda job=job, ended=ended: ended.append(run(job)))
+            building.start()
+            while building.is_alive() and done < kills:
+                building.join(draw.uniform(*BETWEEN))
+                if building.is_alive():
+                    cluster.remove_node(nodes.pop(draw.randrange(2)), allow_graceful=False)
+                    nodes.append(cluster.add_node(num_cpus=2))
+                    tally.kills, done = tally.kills + 1, done + 1
+            building.join()
+            if not ended:
+                raise SystemExit(f"{job.root} broke off")
+            tally.judge(job.root)
+            print(f"{tally.kills} nodes killed, {tally.roots} roots", flush=True)
+    finally:
+        os.environ.pop("RAY_ADDRESS")
+        ray.shutdown()
+        cluster.shutdown()
+
+
 def end_cluster() -> None:
     """End what a killed driver has left of its own cluster."""
     time.sleep(2)  # most of it ends by itself
@@ -191,6 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--local", type=int, default=450, help="kills on the local runner")
     parser.add_argument("--ray", type=int, default=50, help="kills on Ray")
+    parser.add_argument("--nodes", type=int, default=10, help="kills of nodes of a Ray cluster")
     parser.add_argument("--bucket", action="store_true", help="roots in a local S3")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -206,14 +244,17 @@ def main() -> None:
             where = stack.enter_context(bucket(os.environ.__setitem__)).url
         run(Job(RECIPE, (table,), str(folder / "undisturbed")))
         wanted = str(folder / "undisturbed")
-        tallies = [Tally(contents(wanted), keys_of(wanted)) for _ in range(2)]
+        tallies = [Tally(contents(wanted), keys_of(wanted)) for _ in range(3)]
         if options.local:
             chaos_local(tallies[0], table, where, options.local, options.seed)
         if options.ray:
             chaos_ray(tallies[1], table, where, options.ray, options.seed)
+        if options.nodes:
+            chaos_nodes(tallies[2], table, where, options.nodes, options.seed)
     ends = {n: sum(getattr(t, n) for t in tallies) for n in ("lost", "doubled", "different")}
     kept = [root for tally in tallies for root in tally.kept]
     print(f"{tallies[0].kills} kills on the local runner, {tallies[1].kills} on Ray,", end=" ")
+    print(f"{tallies[2].kills} of nodes,", end=" ")
     print(f"{sum(tally.roots for tally in tallies)} roots", *kept)
     if not kept:
         shutil.rmtree(folder)
