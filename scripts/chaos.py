@@ -1,14 +1,14 @@
 """Builds that are killed again and again, and whether anything was lost, doubled or changed.
 
-    python scripts/chaos.py                      # 450 kills on the local runner, 50 on Ray, 10 nodes
+    python scripts/chaos.py        # 450 kills on the local runner, 50 on Ray, 10 nodes
     python scripts/chaos.py --local 100 --ray 0 --nodes 0
     python scripts/chaos.py --local 50 --ray 0 --nodes 0 --bucket      # on a local S3
 
 Drivers are killed at moments drawn at random over the time that a build takes, and at failpoints
-drawn at random; on Ray workers are killed, too, and of a cluster of three nodes one after the other.
-After ten kills a build may go on to its end, and
-its ledger and shards are compared with those of an undisturbed one. The seed decides what is drawn,
-but not what the machine is doing at that moment: a failure is told with the root, which is kept.
+drawn at random; on Ray workers are killed, too, and nodes of a cluster of three, one after the
+other. After ten kills a build may go on to its end, and its ledger and shards are compared with
+those of an undisturbed one. The seed decides what is drawn, but not what the machine is doing at
+that moment: a failure is told with the root, which is kept.
 """
 
 from __future__ import annotations
