@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from humanverse import plan
 from humanverse.filter.people import ChoosePeople
 from humanverse.layers.commit import Commit, File, Layer, publish
-from humanverse.layers.ledger import RECIPE
+from humanverse.layers.ledger import keep_recipe
 from humanverse.layers.rolled import roll_up, rolled_names
 from humanverse.layers.store import Store
 from humanverse.layers.verify import verify
@@ -169,7 +169,7 @@ def _nearly_done(root: Path, table: Path) -> int:
     store, marks = Store(root), fingerprints(recipe.stages())
     with patch("os.fsync"):
         plan.make_plan(store, [table], recipe.plan)
-        store.replace(RECIPE, to_json(recipe.resolved()).encode())
+        keep_recipe(store, to_json(recipe.resolved()))
         units = plan.units(store)
         count = int(len(units) * DONE)
         left = iter(units[:count])

@@ -7,6 +7,7 @@ the rows planned, which is checked whenever it is made.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from humanverse import plan, schema
 from humanverse.errors import DataError, UsageError
 from humanverse.layers.commit import Layer, read_layer
 from humanverse.layers.commits import Commits, tally
-from humanverse.layers.sealed import unsealed
+from humanverse.layers.sealed import sealed, unsealed
 from humanverse.layers.store import Store
 
 RECIPE = "recipe.json"
@@ -62,6 +63,11 @@ def recipe_of(store: Store) -> dict[str, Any]:
     if not store.exists(RECIPE):
         raise UsageError(f"{store.root} holds no dataset: `humanverse build` makes one")
     return unsealed(store.read(RECIPE), RECIPE)
+
+
+def keep_recipe(store: Store, resolved: str) -> None:
+    """Write the resolved recipe, given as JSON, beside the data."""
+    store.replace(RECIPE, sealed(json.loads(resolved)))
 
 
 def ledger(store: Store) -> pa.Table:

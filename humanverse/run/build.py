@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import json
 import signal
 import threading
 import time
@@ -19,7 +18,6 @@ from humanverse.errors import UsageError
 from humanverse.layers import ledger
 from humanverse.layers.commit import Commit
 from humanverse.layers.rolled import roll_up
-from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones, told_of
 from humanverse.pack.card import write_card
@@ -173,7 +171,7 @@ def prepare(
         work = None
     work = work or find()
     store.prepare()
-    store.replace(ledger.RECIPE, sealed(json.loads(to_json(resolved))))
+    ledger.keep_recipe(store, to_json(resolved))
     if SLICES[0] in slices:
         work = dataclasses.replace(work, stages=told_of(work.stages, entries))
     return work

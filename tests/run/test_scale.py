@@ -13,7 +13,7 @@ from shared import HERE
 from humanverse import plan
 from humanverse.layers.commit import Commit, File, Layer, publish
 from humanverse.layers.commits import Commits
-from humanverse.layers.ledger import RECIPE, funnel
+from humanverse.layers.ledger import funnel, keep_recipe
 from humanverse.layers.rolled import roll_up, rolled_names
 from humanverse.layers.store import Store
 from humanverse.layers.verify import verify
@@ -42,7 +42,7 @@ def planned(folder, rows, *sets):
     """A root with a plan and its recipe."""
     store, recipe = Store(folder / "root"), load_recipe(MADE_UP, sets)
     plan.make_plan(store, [table(folder, rows)], recipe.plan)
-    store.replace(RECIPE, to_json(recipe.resolved()).encode())
+    keep_recipe(store, to_json(recipe.resolved()))
     return store, recipe
 
 
