@@ -1,7 +1,7 @@
 """How pixels become bytes and come back: pictures, depth, normals.
 
 Depth: 16-bit PNG codes over the map's own range; value = code * scale + offset. Normals: 8-bit PNG,
-RGB = (n + 1) / 2. Both open in common tools.
+RGB = (n + 1) / 2. Both open in common tools, and any PNG of such content is read.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanverse.errors import DataError
+from humanverse.png import encode_png
 
 CODES = 65535
-FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
 def decode_jpeg(jpeg: bytes) -> NDArray[np.uint8]:
@@ -36,12 +36,31 @@ def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def encode_depth(depth: NDArray[np.float32]) -> tuple[bytes, float, float]:
-    """A finite (H, W) map as (PNG, scale, offset); the error is at most half a scale."""
-    low, high = float(depth.min()), float(depth.max())
-    offset = float(np.float32(low))
-    scale = float(np.float32((high - low) / CODES)) or 1.0
-    codes = np.clip(np.rint((depth.astype(np.float64) - offset) / scale), 0, CODES)
-    return _png(codes.astype(np.uint16)), scale, offset
+    """A finite (H, W) map as (PNG, scale, offset); the error is half a scale, and rounding.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    codes, scale, offset = depth_codes(depth)
+    return encode_png(codes), scale, offset
+
+
+def depth_codes(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float, float]:
+    """A finite (H, W) map as (codes, scale, offset).
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    low, high = np.float32(depth.min()), np.float32(depth.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ValueError("a depth map that is not finite cannot be stored")
+    scale = np.float32((high - low) / CODES) or np.float32(1)
+    codes = np.subtract(depth, low, dtype=np.float32)
+    # In place: passing over memory is what this costs.
+    np.divide(codes, scale, out=codes)
+    np.rint(codes, out=codes)
+    np.minimum(codes, CODES, out=codes)
+    return codes.astype(np.uint16), float(scale), float(low)
 
 
 def decode_depth(png: bytes, scale: float, offset: float) -> NDArray[np.float32]:
@@ -52,8 +71,13 @@ def decode_depth(png: bytes, scale: float, offset: float) -> NDArray[np.float32]
 
 def encode_normals(normals: NDArray[np.float32]) -> bytes:
     """Unit vectors (H, W, 3) as PNG."""
-    codes = np.clip(np.rint((normals + 1) * 127.5), 0, 255).astype(np.uint8)
-    return _png(codes[..., ::-1])
+    return encode_png(normal_codes(normals))
+
+
+def normal_codes(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Unit vectors (H, W, 3) as red, green and blue."""
+    # It takes the absolute value, too, which changes nothing: no component is below -1.
+    return np.asarray(cv2.convertScaleAbs(normals, alpha=127.5, beta=127.5), np.uint8)
 
 
 def decode_normals(png: bytes) -> NDArray[np.float32]:
@@ -62,8 +86,3 @@ def decode_normals(png: bytes) -> NDArray[np.float32]:
     vectors = np.asarray(codes, np.float32) / 127.5 - 1
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, 1e-6), np.float32)
-
-
-def _png(pixels: NDArray[np.generic]) -> bytes:
-    _, data = cv2.imencode(".png", np.ascontiguousarray(pixels), FAST)
-    return data.tobytes()

@@ -6,10 +6,15 @@ some); the web's opt-outs are honoured, which the paper does not mention.
 
 Two things differ from the paper, and both are settings. LAION-2B-en was withdrawn in 2023: give
 Re-LAION-2B-en-research-safe in its place. And the labels are those of the lite models, which need
-no hub: the paper used YOLOS, ViTPose-H whole-body, and Omnidata's depth and normals.
+no hub: the paper used YOLOS, ViTPose-H whole-body, Omnidata's depth and normals, and MiDaS' depth.
 
     humanverse build pipelines/humanverse.py --input relaion/*.parquet coyo/*.parquet --out ROOT \
         --set collect.contact=you@example.org --set people.detector=yolox
+
+With weights that you bring (docs/models.md), depth and normals are the paper's by
+
+        --set depth.model=omnidata --set depth.weights=omnidata_dpt_depth_v2.ckpt \
+        --set normals.model=omnidata --set normals.weights=omnidata_dpt_normal_v2.ckpt
 """
 
 from humanverse.annotate import Depth, Normals, Pose

@@ -37,7 +37,7 @@ def check_folder(folder: Path | None, setting: str, kinds: tuple[str, ...]) -> d
             raise UsageError(f"{folder} is no folder with a model: it has no {name}")
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise UsageError(f"{folder} has no {WEIGHTS[0]}: pickled weights are not opened")
-    config = _json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     if config.get("model_type") not in kinds:
         raise UsageError(
             f"{folder} holds a model of type {config.get('model_type')}; "
@@ -52,7 +52,7 @@ def load_model(folder: Path, name: str) -> Any:
     Raises:
         UsageError: its files do not make up such a model.
     """
-    kind = getattr(_transformers(), name)
+    kind = getattr(library(), name)
     try:
         model, told = kind.from_pretrained(
             str(folder),
@@ -73,7 +73,7 @@ def load_model(folder: Path, name: str) -> Any:
 
 def load_processor(folder: Path, name: str) -> Any:
     """A folder's image processor by its class's name in transformers."""
-    kind = getattr(_transformers(), name)
+    kind = getattr(library(), name)
     try:
         return kind.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
@@ -89,7 +89,7 @@ def normalisation(processor: Any) -> tuple[list[float], list[float]]:
     return [m / factor for m in processor.image_mean], [d / factor for d in processor.image_std]
 
 
-def _transformers() -> Any:
+def library() -> Any:
     """The library, with every switch off that could lead it to the hub. It reads them at import."""
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -100,7 +100,12 @@ def _transformers() -> Any:
     return transformers
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file of JSON holds; empty if that is no object.
+
+    Raises:
+        UsageError: it is no JSON.
+    """
     try:
         read = json.loads(path.read_text())
     except (UnicodeDecodeError, ValueError) as error:

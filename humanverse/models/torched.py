@@ -15,6 +15,9 @@ from humanverse.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+    Found = tuple[torch.Tensor | list[torch.Tensor], ...]
+    """What a step gives: tensors (n, ...), or lists of n of them."""
+
 Precision = Literal["auto", "fp32", "bf16"]
 """auto: bf16 on a GPU, fp32 on the CPU. Sums, softmaxes and what is decoded stay fp32."""
 
@@ -108,9 +111,11 @@ class Engine:
     def in_batches(
         self,
         items: Sequence[Item],
-        step: Callable[[Sequence[Item]], tuple[torch.Tensor, ...]],
+        step: Callable[[Sequence[Item]], Found],
     ) -> list[tuple[NDArray[Any], ...]]:
         """One row of each of the tensors (n, ...) that `step` gives for n items, for every item.
+
+        In place of a tensor it may give a list of n tensors, where their shapes differ.
 
         Where the device's memory is full the batch is halved, now and from now on, and its items
         are tried again. Results stay on the device until the last batch is under way, so that it
@@ -121,7 +126,7 @@ class Engine:
         """
         import torch
 
-        done: list[tuple[torch.Tensor, ...]] = []
+        done: list[Found] = []
         start = 0
         with torch.inference_mode():
             while start < len(items):
@@ -133,8 +138,8 @@ class Engine:
         return [row for found in done for row in _rows(found)]
 
     def _attempt(
-        self, step: Callable[[Sequence[Item]], tuple[torch.Tensor, ...]], chunk: Sequence[Item]
-    ) -> tuple[torch.Tensor, ...] | None:
+        self, step: Callable[[Sequence[Item]], Found], chunk: Sequence[Item]
+    ) -> Found | None:
         """What a step gives, or None after the batch was halved."""
         import torch
 
@@ -155,8 +160,12 @@ class Engine:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
 
 
-def _rows(found: tuple[torch.Tensor, ...]) -> list[tuple[NDArray[Any], ...]]:
-    return list(zip(*(tensor.cpu().numpy() for tensor in found), strict=True))
+def _rows(found: Found) -> list[tuple[NDArray[Any], ...]]:
+    columns = [
+        [row.cpu().numpy() for row in column] if isinstance(column, list) else column.cpu().numpy()
+        for column in found
+    ]
+    return list(zip(*columns, strict=True))
 
 
 def stacked(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -63,6 +63,17 @@ def test_nothing_in_gives_nothing_out():
     assert run(engine_of(4), []) == []
 
 
+def test_a_step_may_give_rows_of_different_shapes():
+    engine = engine_of(2, batch=3)
+
+    def step(chunk):
+        engine(engine.upload(np.zeros((len(chunk), 5), np.float32)))
+        return ([torch.full((length,), length) for length in chunk],)
+
+    found = [row for (row,) in engine.in_batches([4, 1, 3, 2, 5], step)]
+    assert [row.tolist() for row in found] == [[n] * n for n in (4, 1, 3, 2, 5)]
+
+
 def test_results_do_not_depend_on_the_neighbours_in_a_batch():
     torch.manual_seed(1)
     network = torch.nn.Sequential(
