@@ -8,6 +8,8 @@ with bucket(monkeypatch.setenv) as store:             # moto and flask: the extr
 from __future__ import annotations
 
 import http.client
+import logging
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -70,6 +72,7 @@ def bucket(setenv: Callable[[str, str], object]) -> Iterator[Bucket]:
     """An empty bucket; `setenv` tells S3 clients of this process where it is."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     behind = moto.get_host_and_port()
@@ -101,6 +104,8 @@ def _ask(
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     connection = http.client.HTTPConnection(*where, timeout=60)
     try:
+        connection.connect()
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         return answer.status, answer.getheaders(), answer.read()
@@ -111,6 +116,9 @@ def _ask(
 def _proxy(behind: tuple[str, int], made: Bucket) -> type[BaseHTTPRequestHandler]:
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body go out at once: between two small packets Nagle and a late ACK take 40 ms.
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -140,6 +148,7 @@ def _proxy(behind: tuple[str, int], made: Bucket) -> type[BaseHTTPRequestHandler
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(data)
+            self.wfile.flush()
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
