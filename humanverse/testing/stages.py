@@ -52,10 +52,15 @@ class HashCollect(BaseStage):
         return pa.Table.from_pylist(rows, kind).add_column(0, "key", batch["key"])
 
 
+def is_gone(url: str) -> bool:
+    """Whether `HashCollect` finds nothing there."""
+    return int(hashlib.sha256(url.encode()).hexdigest(), 16) % 5 == 0
+
+
 def _picture(url: str) -> dict[str, Any]:
     digest = hashlib.sha256(url.encode()).hexdigest()
     told = {"http_status": 200, "final_host": "localhost", "attempts": 1, "milliseconds": 1}
-    if int(digest, 16) % 5 == 0:
+    if is_gone(url):
         return told | {"http_status": 404, "reason": "http_gone"}
     pixels = np.full((16, 24, 3), list(bytes.fromhex(digest[:6])), np.uint8)
     size = {"width": 24, "height": 16, "original_width": 24, "original_height": 16}
