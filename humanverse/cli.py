@@ -13,7 +13,7 @@ from humanverse import terminal
 from humanverse.errors import HumanverseError, UsageError
 from humanverse.recipe import SLICES
 
-OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO})
+OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG})
 """Errors of the machine, not of ours."""
 
 Verb = Callable[[argparse.Namespace], int]
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno == errno.ENAMETOOLONG:
             print(f"humanverse: {error}", file=sys.stderr)
             return 2
+        if isinstance(error, FileNotFoundError):
+            print(f"humanverse: {error}: see `humanverse verify`", file=sys.stderr)
+            return 1
         if error.errno not in OUTSIDE:
             raise
         print(f"humanverse: {error}; the same command goes on from here", file=sys.stderr)

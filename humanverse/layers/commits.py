@@ -53,6 +53,11 @@ class Commits:
             out |= commit.layers
         return out
 
+    def sound(self, unit: str) -> dict[str, Layer]:
+        """Those of the unit's layers that are not marked as damaged."""
+        layers = self.layers(unit).items()
+        return {name: layer for name, layer in layers if layer.fingerprint != DAMAGED}
+
     def all_layers(self, unit: str) -> Iterator[Layer]:
         """Every layer that a commit of the unit names, also those since replaced."""
         for commit in self.of(unit):

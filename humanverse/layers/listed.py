@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from humanverse import plan
 from humanverse.collect.blocked import ALIKE, Blocklist, host_of
+from humanverse.errors import DataError
 from humanverse.layers.commit import Layer
 from humanverse.layers.commits import Commits
 from humanverse.layers.store import Store
@@ -141,7 +142,7 @@ def hits(store: Store, names: Names, commits: Commits, order: Iterable[str]) -> 
             for column, found in names.find(table):
                 keys[column] |= found
         if keys:
-            present = _present(store, commits.layers(unit.name), stages)
+            present = _present(store, commits.sound(unit.name), stages)
             yield Hit(unit, dict(keys), set().union(*keys.values()) & present)
 
 
@@ -156,17 +157,22 @@ def _tables(
     yield plan.read_unit(store, unit, columns)
     if not names.of_pictures:
         return
-    files = {layer.parquet.name for layer in commits.layers(unit.name).values()}
+    files = {layer.parquet.name for layer in commits.sound(unit.name).values()}
     former = {layer.parquet.name for layer in commits.all_layers(unit.name)} - files
     for file in sorted(files | {name for name in former if store.exists(name)}):
-        table = _columns(store, file, OF_PICTURES)
+        try:
+            table = _columns(store, file, OF_PICTURES)
+        except DataError:
+            if file in files:
+                raise
+            continue  # nobody can tell what it held, and nobody needs it
         if table is not None:
             yield table
 
 
 def _columns(store: Store, file: str, wanted: Iterable[str]) -> pa.Table | None:
     """Key and some columns of a layer; None if it has none of them."""
-    with store.open(file) as f:
+    with store.parquet(file) as f:
         parquet = pq.ParquetFile(f)
         known = set(parquet.schema_arrow.names)
         there = [name for name in wanted if name in known]

@@ -165,6 +165,8 @@ def _merge(store: Store) -> None:
         return
     taken, total = names[: upto + 1], sums[upto]
     try:
+        if not all(is_whole(store, name) for name in taken):
+            return  # merged it would look whole: it is for `verify` to find
         _merged(store, taken, total)
     except FileNotFoundError:
         return  # another run is merging the same

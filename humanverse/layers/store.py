@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from humanverse.errors import DataError
 from humanverse.layers import failpoints
 from humanverse.layers.files import LocalFiles
 
@@ -98,9 +99,27 @@ class Store:
         return self._files.read_range(name, start, end)
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A whole Parquet file."""
-        with self.open(name) as f:
+        """A whole Parquet file.
+
+        Raises:
+            DataError: it is none, or not as it was written.
+        """
+        with self.parquet(name) as f:
             return pq.read_table(f, columns=columns)
+
+    @contextlib.contextmanager
+    def parquet(self, name: str) -> Iterator[BinaryIO]:
+        """A Parquet file for reading, with a clear word on one that is damaged."""
+        with self.open(name) as f:
+            try:
+                yield f
+            except (pa.ArrowException, OSError) as error:
+                if getattr(error, "errno", None) is not None:
+                    raise  # of the machine
+                raise DataError(
+                    f"{self.place(name)} is not what was written "
+                    f"({str(error).splitlines()[0]}): run `humanverse verify --repair`"
+                ) from error
 
     def size(self, name: str) -> int:
         """Bytes of a file."""

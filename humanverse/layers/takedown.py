@@ -35,7 +35,7 @@ def remove_rows(
     Raises:
         DataError: another process commits this unit at the same time.
     """
-    layers = commits.layers(unit.name)
+    layers = commits.sound(unit.name)
     first = first_layer(layers, order)
     made = {
         name: _without(store, unit.name, name, layer, keys, TAKEN_DOWN if name == first else None)
@@ -74,8 +74,16 @@ def former_files(
     for folder in sorted(folders) if keys else ():
         for base in sorted(store.names(folder)):
             name, unit = f"{folder}/{base}", base.partition(".")[0]
-            if unit in keys and name not in current[unit] and _tells(store, name, keys[unit]):
+            if unit in keys and name not in current[unit] and _may_tell(store, name, keys[unit]):
                 yield name
+
+
+def _may_tell(store: Store, name: str, keys: Collection[str]) -> bool:
+    """As `_tells`; of a damaged file nobody knows, and as no current layer's nobody needs it."""
+    try:
+        return _tells(store, name, keys)
+    except (DataError, tarfile.TarError):
+        return True
 
 
 def _tells(store: Store, name: str, keys: Collection[str]) -> bool:
@@ -92,7 +100,7 @@ def _tells(store: Store, name: str, keys: Collection[str]) -> bool:
 
 def taken_keys(store: Store, commits: Commits, unit: str, order: Sequence[str]) -> set[str]:
     """The keys of a unit's rows that are taken down."""
-    layers = commits.layers(unit)
+    layers = commits.sound(unit)
     if not layers or not has_takedown(commits, unit):
         return set()
     first = layers[first_layer(layers, order)]
@@ -101,7 +109,7 @@ def taken_keys(store: Store, commits: Commits, unit: str, order: Sequence[str]) 
 
 
 def _current_files(commits: Commits, unit: str) -> set[str]:
-    return {file.name for layer in commits.layers(unit).values() for file in layer.files}
+    return {file.name for layer in commits.sound(unit).values() for file in layer.files}
 
 
 def _without(

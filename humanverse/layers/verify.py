@@ -30,6 +30,7 @@ UNREADABLE = (
     *(ValueError, LookupError, TypeError, AttributeError),
 )
 """What reading a damaged file raises."""
+FROM_COPY = "put it back from a copy"
 AGAIN = "were taken down: run `humanverse takedown` with the same list once more"
 
 
@@ -40,7 +41,7 @@ def verify(store: Store) -> list[str]:
     try:
         stage_names(store)
     except UNREADABLE as error:
-        return [f"{RECIPE} cannot be read: {error}"]
+        return [f"{RECIPE} cannot be read: {error}; or the same build writes it again"]
     parts = (_plan, _receipts, _layers, _shards, _takedowns)
     return [finding for part in parts for finding in part(store)]
 
@@ -265,10 +266,12 @@ def _places(table: pa.Table) -> Iterator[tuple[str, tuple[int, int]]]:
 def _takedowns(store: Store) -> Iterator[str]:
     """What was taken down and is there all the same: a run that began before it may bring it."""
     try:
-        entries = read_tombstones(store)
+        entries, commits = read_tombstones(store), Commits.read(store)
         if not entries:
+            if commits.units_with(TAKEN_DOWN):
+                yield f"takedowns: rows were taken down, and no list is there: {FROM_COPY}"
             return
-        names, commits, stages = Names.of(entries), Commits.read(store), stage_names(store)
+        names, stages = Names.of(entries), stage_names(store)
         for hit in hits(store, names, commits, stages):
             if hit.left:
                 yield f"unit {hit.unit.name}: {len(hit.left)} rows are there that {AGAIN}"

@@ -132,8 +132,18 @@ def read_shards(store: Store) -> list[Shard]:
 def packed_so_far(store: Store) -> tuple[list[Shard], int | None]:
     """The shards as they are or, after packing broke off, were listed, and the units of one."""
     name = DATASET if store.exists(DATASET) else FORMER
+    shards = _listed(store, name)
     body = json.loads(store.read(name)) if store.exists(name) else {}
-    return _listed(store, name), body.get("units_per_shard")
+    return shards, body.get("units_per_shard")
+
+
+def unlisted_shards(store: Store) -> list[str]:
+    """Files of shards that no list names: packing broke off before there was one."""
+    listed, _ = packed_so_far(store)
+    known = {name for shard in listed for name in (shard.tar, shard.parquet)}
+    known |= {INDEX} if store.exists(DATASET) else set()
+    names = (f"{FOLDER}/{name}" for name in sorted(store.names(FOLDER)))
+    return [n for n in names if n.endswith((".tar", ".parquet")) and n not in known]
 
 
 def _listed(store: Store, name: str) -> list[Shard]:

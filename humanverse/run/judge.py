@@ -35,6 +35,7 @@ class Judge:
         self._stage = stage
         self._seconds = seconds
         self._child: _Child | None = None
+        self.errors = 0
 
     def __enter__(self) -> Judge:
         return self
@@ -43,7 +44,8 @@ class Judge:
         self._end()
 
     def answer(self, row: pa.Table) -> pa.Table | None:
-        """The stage's answer about one row; None if two children died of it, or it raised.
+        """The stage's answer about one row; None if two children died of it, or it raised, which
+        `errors` counts.
 
         Raises:
             DataError: the stage cannot be opened in a child.
@@ -52,6 +54,7 @@ class Judge:
             self._child = self._child or _Child(self._stage)
             told = self._child.ask(row, self._seconds)
             if told == ERROR:
+                self.errors += 1
                 return None
             if told is not None:
                 with pa.ipc.open_stream(told) as reader:

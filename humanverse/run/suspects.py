@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from humanverse.errors import HumanverseError
+from humanverse.errors import DataError, HumanverseError
 from humanverse.layers.store import Store
 from humanverse.run.answers import checked, cuts, set_aside
 from humanverse.run.judge import Judge
@@ -101,6 +101,9 @@ class Answers:
                 answer = judge.answer(row)
                 self._answered += answer is not None
                 yield set_aside(self.stage, row, POISON) if answer is None else answer
+        if judge.errors > 1:  # a single row is judged by the errors that others do not have
+            told = f"stage {self.stage.name} raised an error at each of {judge.errors} rows"
+            self.errors.append(DataError(f"{told} of unit {self.suspects.unit}, and answered none"))
 
     def _tried(self, batch: pa.Table) -> Iterator[pa.Table]:
         """A batch's answer; where that fails, row by row."""

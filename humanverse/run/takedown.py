@@ -7,7 +7,7 @@ may still hold the rows is deleted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +22,15 @@ from humanverse.layers.store import Store
 from humanverse.layers.takedown import former_files, remove_rows, taken_keys
 from humanverse.layers.tombstones import add_tombstones, read_tombstones
 from humanverse.pack.card import write_card
-from humanverse.pack.shards import INDEX, Shard, are_current, pack, packed_so_far, ranges
+from humanverse.pack.shards import (
+    INDEX,
+    Shard,
+    are_current,
+    pack,
+    packed_so_far,
+    ranges,
+    unlisted_shards,
+)
 
 PICTURES = "report/pictures"
 
@@ -75,7 +83,7 @@ def takedown(root: str | Path, file: str | Path, *, dry_run: bool = False) -> Ta
     if not dry_run:
         add_tombstones(store, names.entries())
         freed += _remove(store, found, commits, order)
-        freed += _pack(store, commits, order)
+        freed += _pack(store, found, commits, order)
         freed += _delete(store, found, commits, order)
     later = Names.of(given.entries()).lines(LATER)
     unmatched = set(given.entries()) - names.seen - later - set(earlier)
@@ -155,21 +163,28 @@ def _units_per_shard(store: Store) -> int:
     return int(recipe_of(store)["pack"]["units_per_shard"])
 
 
-def _pack(store: Store, commits: Commits, order: Sequence[str]) -> int:
+def _pack(store: Store, found: Iterable[Hit], commits: Commits, order: Sequence[str]) -> int:
     """Pack anew what is packed and concerned; bytes freed."""
     before, size = packed_so_far(store)
-    if not before or not _concerned(commits):
+    # A unit whose layers are damaged is not committed without the rows, but its shard holds them.
+    named = {hit.unit.name: hit.all_keys for hit in found if commits.layers(hit.unit.name)}
+    if not before or not (named or _concerned(commits)):
         return 0
     size = size or _units_per_shard(store)
     marks = stage_marks(store)
-    leave = _standing(store, before, commits, order, size)
+    leave = _standing(store, before, named, commits, order, size)
     after = pack(store, marks, size, leave)
     write_card(store, after)
     return sum(s.tar_bytes for s in before) - sum(s.tar_bytes for s in after)
 
 
 def _standing(
-    store: Store, before: Sequence[Shard], commits: Commits, order: Sequence[str], size: int
+    store: Store,
+    before: Sequence[Shard],
+    named: Mapping[str, set[str]],
+    commits: Commits,
+    order: Sequence[str],
+    size: int,
 ) -> set[int]:
     """Shards that hold nothing taken down, and whose layers are not all there or being made anew.
 
@@ -183,6 +198,7 @@ def _standing(
         if all(are_current(commits.layers(unit.name), marks) for unit in units):
             continue
         gone = [taken_keys(store, commits, unit.name, order) for unit in units]
+        gone += [named[unit.name] for unit in units if unit.name in named]
         keys = store.read_table(shards[number].parquet, ["key"])["key"].to_pylist()
         if all(taken.isdisjoint(keys) for taken in gone):
             out.add(number)
@@ -197,7 +213,8 @@ def _delete(store: Store, found: Iterable[Hit], commits: Commits, order: Sequenc
     if not keys:
         return 0
     # Of an attempt that a dead process left nobody can tell what it holds.
-    files = [*former_files(store, commits, keys, order), *store.attempts()]
+    files = [*former_files(store, commits, keys, order), *unlisted_shards(store)]
+    files += store.attempts()
     freed = sum(store.size(file) for file in files)
     for file in files:
         store.remove(file)

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanverse import plan
-from humanverse.errors import UsageError
+from humanverse.errors import DataError, UsageError
 from humanverse.layers.commits import Commits, Tally, tally
+from humanverse.layers.listed import TAKEN_DOWN
 from humanverse.layers.store import Store
+from humanverse.layers.tombstones import read_tombstones
 from humanverse.recipe import SLICES, Recipe
 from humanverse.run.unit import Task
 from humanverse.stage import Stage, fingerprints
@@ -104,6 +106,8 @@ def find_work(
         raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
     marks = fingerprints(stages)
     counted = tally(store, units, marks)
+    if TAKEN_DOWN in counted.ends["reason"].unique().to_pylist() and not read_tombstones(store):
+        raise DataError(f"rows of {store.root} were taken down, and the list of them is missing")
     mine = {stage.name for name in slices for stage in recipe.slice(name)}
     if "collect" not in slices:
         _check_below(store, recipe, slices, counted, mine)

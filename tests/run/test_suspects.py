@@ -8,6 +8,7 @@ import pytest
 from shared import HERE
 
 import humanverse
+from humanverse.errors import DataError
 from humanverse.layers.failpoints import Armed
 from humanverse.layers.store import Store
 from humanverse.layers.verify import verify
@@ -77,6 +78,15 @@ def test_a_stage_that_raises_at_every_row_is_broken_and_says_so(tmp_path):
     table = state(urls(3, dict.fromkeys(range(3), "fail")))
     with pytest.raises(RuntimeError, match="cannot bear"):
         apply(table, Deadly(), Suspects(Store(tmp_path), "00-0000000"))
+
+
+def test_a_broken_stage_condemns_nobody_in_the_next_run_either(tmp_path):
+    table = state(urls(3, dict.fromkeys(range(3), "fail")))
+    suspects = Suspects(Store(tmp_path), "00-0000000")
+    with pytest.raises(RuntimeError):
+        apply(table, Deadly(), suspects)
+    with pytest.raises(DataError, match="each of 3 rows of unit 00-0000000"):
+        apply(table, Deadly(), suspects)
 
 
 def test_whom_a_kill_by_chance_makes_suspect_is_acquitted(tmp_path):
