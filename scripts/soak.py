@@ -9,6 +9,7 @@ build to see when the first task reaches a worker. `--ray` builds so many units 
 """
 
 import argparse
+import gc
 import itertools
 import os
 import subprocess
@@ -32,7 +33,8 @@ from humanverse.layers.verify import verify
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe, to_json
-from humanverse.run.build import ROLL_UP_EVERY, Settings, Watcher, build
+from humanverse.run import build as verb
+from humanverse.run.build import Settings, Watcher, build
 from humanverse.stage import fingerprints
 from humanverse.testing.stages import HashCollect, HashDetect, HashLabels
 
@@ -60,6 +62,7 @@ class Soaked(Watcher):
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, float]] = []
+        self.objects: list[tuple[int, float]] = []
         self.done = 0
 
     def commits(self, commit: Commit) -> None:  # noqa: ARG002 - that there was one is enough
@@ -67,11 +70,15 @@ class Soaked(Watcher):
         if self.done % 20 == 0:
             memory = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
             self.seen.append((self.done, memory))
+        if self.done % verb.ROLL_UP_EVERY == 1:  # what waits to be rolled up is just gone
+            gc.collect()
+            self.objects.append((self.done, len(gc.get_objects())))
 
-    def slope(self) -> float:
-        """MiB per 10,000 commits, without the first fifth, in which pools and caches fill."""
-        late = np.array(self.seen[len(self.seen) // 5 :])
-        return float(np.polyfit(late[:, 0], late[:, 1], 1)[0]) * 10_000
+
+def slope(seen: list[tuple[int, float]]) -> float:
+    """Growth over 10,000 commits, without the first fifth, in which pools and caches fill."""
+    late = np.array(seen[len(seen) // 5 :])
+    return float(np.polyfit(late[:, 0], late[:, 1], 1)[0]) * 10_000
 
 
 class Timed:
@@ -118,7 +125,8 @@ def really(folder: Path, units: int) -> list[dict]:
     memory = f"{watched.seen[0][1]:.0f} MiB at first, {watched.seen[-1][1]:.0f} at last"
     cost = (cpu / done * 1e3 - own[0], wall / done * 1e3 - own[1])
     return [
-        figure(f"{name}: memory", watched.slope(), "MiB/10,000 units", 10, "lower", memory),
+        figure(f"{name}: memory", slope(watched.seen), "MiB/10,000 units", 10, "lower", memory),
+        figure(f"{name}: objects", slope(watched.objects), "per 10,000 units", 1000, "lower"),
         figure(f"{name}: CPU besides stages", cost[0], "ms/unit", 50, "lower", peer),
         figure(f"{name}: time besides stages", cost[1], "ms/unit", 50, "lower", peer),
         figure(f"{name}: roll-ups", len(rolled_names(Store(root))), "files", None, "lower"),
@@ -131,9 +139,9 @@ def by_ray(folder: Path, units: int) -> list[dict]:
     wall = time.perf_counter()
     build(recipe, [table], folder / "ray", packed=False, settings=Settings("ray"), watcher=watched)
     wall = time.perf_counter() - wall
-    name = f"{units:,} units by Ray"
+    name, grown = f"{units:,} units by Ray", slope(watched.seen)
     return [
-        figure(f"{name}: memory of the driver", watched.slope(), "MiB/10,000 units", None, "lower"),
+        figure(f"{name}: memory of the driver", grown, "MiB/10,000 units", None, "lower"),
         figure(f"{name}: time, start and stages too", wall / units * 1e3, "ms/unit", None, "lower"),
     ]
 
@@ -173,7 +181,7 @@ def _nearly_done(root: Path, table: Path) -> int:
         units = plan.units(store)
         count = int(len(units) * DONE)
         left = iter(units[:count])
-        while wave := list(itertools.islice(left, ROLL_UP_EVERY)):
+        while wave := list(itertools.islice(left, verb.ROLL_UP_EVERY)):
             commits = [_commit(unit, marks) for unit in wave]
             for commit in commits:
                 publish(store, commit)
@@ -219,10 +227,12 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=0)
     parser.add_argument("--synthetic", type=int, default=0)
     parser.add_argument("--ray", type=int, default=0)
+    parser.add_argument("--roll-up", type=int, default=1000, help="commits after which they are")
     parser.add_argument("--verify", action="store_true", help="prove afterwards what was built")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    verb.ROLL_UP_EVERY = options.roll_up
     if options.resume:
         resume(options.resume, time.process_time())
         return

@@ -12,6 +12,9 @@ from shared import HERE, pictures
 from humanverse.testing.web import picture_web
 
 os.environ.setdefault("HUMANVERSE_OFFLINE", "1")
+# Nobody looks for a bucket, or for credentials, beyond loopback.
+os.environ.update(AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_EC2_METADATA_DISABLED="true")
+os.environ.update(AWS_ACCESS_KEY_ID="nobody", AWS_SECRET_ACCESS_KEY="x", AWS_ALLOW_HTTP="true")
 # Hundreds of children start here. Where modules must not be compiled beside their sources, each
 # would compile them for itself.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):

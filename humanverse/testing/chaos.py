@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import signal
 from collections import Counter
 from dataclasses import dataclass
@@ -98,12 +99,13 @@ def _elsewhere(job: Job, armed: Armed) -> int | None:
     """Exit code of a process that does it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_MODULES)
-    process = context.Process(target=_armed, args=(job, armed))
+    process = context.Process(target=_armed, args=(job, armed, dict(os.environ)))
     process.start()
     process.join()
     return process.exitcode
 
 
-def _armed(job: Job, armed: Armed) -> None:
+def _armed(job: Job, armed: Armed, environment: dict[str, str] | None = None) -> None:
+    os.environ.update(environment or {})  # the server that forks may have started with another one
     failpoints.arm(armed)
     run(job)
