@@ -55,7 +55,8 @@ def repair(store: Store) -> Iterator[str]:
             if store.exists(file.name) and store.sha256(file.name) != file.sha256:
                 store.remove(file.name)
         number = commits.next_number(unit)
-        publish(store, Commit(unit, number, units[unit].rows, marked))
+        if not publish(store, Commit(unit, number, units[unit].rows, marked)):
+            raise DataError(f"unit {unit} was committed by another run meanwhile: repair it again")
         yield f"unit {unit}: {', '.join(marked)} will be made again"
     if broken:
         roll_up(store)

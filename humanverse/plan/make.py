@@ -165,6 +165,8 @@ def _cut(
     number = len(generations)
     names = sorted({p.name for p in scratch.glob("scattered-*/partition=*")})
     earlier = [f"plan/{part['file']}" for m in generations for part in m["parts"]]
+    if gone := [name for name in earlier if not store.exists(name)]:
+        raise DataError(f"{store.place(gone[0])} is missing: restore it from a copy")
     paths = [store.fetched(name, scratch) for name in earlier]
     known = [linked(path, scratch, f"known-{n}") for n, path in enumerate(paths)]
     parts: list[dict[str, Any]] = []

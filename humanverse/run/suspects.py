@@ -26,6 +26,8 @@ from humanverse.stage import Stage
 STDERR = 2
 FOLDER = "inflight"
 POISON = "poison"
+MANY = 8
+"""Rows that do not all kill a stage by chance: beyond, it is the stage that cannot run here."""
 
 
 @dataclass
@@ -104,6 +106,9 @@ class Answers:
         if judge.errors > 1:  # a single row is judged by the errors that others do not have
             told = f"stage {self.stage.name} raised an error at each of {judge.errors} rows"
             self.errors.append(DataError(f"{told} of unit {self.suspects.unit}, and answered none"))
+        elif table.num_rows > MANY:  # counts only if no row at all is answered
+            told = f"stage {self.stage.name} died of each of {table.num_rows} rows"
+            self.errors.append(DataError(f"{told} of unit {self.suspects.unit}: does it run here?"))
 
     def _tried(self, batch: pa.Table) -> Iterator[pa.Table]:
         """A batch's answer; where that fails, row by row."""

@@ -118,3 +118,12 @@ def test_notes_are_left_by_the_dead_alone(tmp_path):
     whole = Job(RECIPE, (table,), str(tmp_path / "whole"))
     run(whole)
     assert contents(job.root) == contents(whole.root)
+
+
+def test_a_stage_that_dies_of_every_row_condemns_none_but_says_that_it_does_not_run(tmp_path):
+    suspects = Suspects(Store(tmp_path), "00-0000000")
+    table = state(urls(9, dict.fromkeys(range(9), "crash"))).select(["key", "url"])
+    with suspects.noted(Deadly(), table):
+        pass  # as if it had died there
+    with pytest.raises(DataError, match="died of each of 9 rows"):
+        list(Answers(Deadly(), suspects)(table))
