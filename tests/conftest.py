@@ -20,6 +20,8 @@ os.environ.update(AWS_ACCESS_KEY_ID="nobody", AWS_SECRET_ACCESS_KEY="x", AWS_ALL
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     compiled = Path(tempfile.gettempdir()) / f"humanverse-tests-{os.getuid()}"
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(compiled))
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: no more threads than that
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before any worker starts, as it is when a recipe that imports its own stages is run by a user.
 sys.path[:0] = [str(HERE / "recipes"), str(HERE.parent / "examples")]
 

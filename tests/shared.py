@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import humanverse
@@ -28,6 +30,13 @@ def pictures(number, seed=0):
         coarse = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         fine = np.kron(coarse, np.ones((28 + index % 3, 30, 1), np.uint8))
         yield Photo(f"picture-{index:03d}", f"caption {index} äöü", fine)
+
+
+def url_table(folder, number):
+    """A table of addresses that nobody is asked for."""
+    path = folder / "urls.parquet"
+    pq.write_table(pa.table({"url": [f"http://localhost/{n}.jpg" for n in range(number)]}), path)
+    return path
 
 
 def shards(root):

@@ -3,10 +3,8 @@
 import re
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from shared import HERE
+from shared import HERE, url_table
 
 import humanverse
 from humanverse.layers import failpoints
@@ -22,9 +20,7 @@ AT_LEAST = 50
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    path = tmp_path_factory.mktemp("table") / "urls.parquet"
-    pq.write_table(pa.table({"url": [f"http://localhost/{n}.jpg" for n in range(7)]}), path)
-    return path
+    return url_table(tmp_path_factory.mktemp("table"), 7)
 
 
 @pytest.fixture(scope="module")

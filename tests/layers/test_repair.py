@@ -5,7 +5,7 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from shared import HERE, listed, rows_of
+from shared import HERE, listed, rows_of, url_table
 
 import humanverse
 from humanverse.cli import main
@@ -30,9 +30,7 @@ OUTSIDE = ("telemetry", "report", "inflight")
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    path = tmp_path_factory.mktemp("table") / "urls.parquet"
-    pq.write_table(pa.table({"url": [f"http://localhost/{n}.jpg" for n in range(18)]}), path)
-    return path
+    return url_table(tmp_path_factory.mktemp("table"), 18)
 
 
 @pytest.fixture
