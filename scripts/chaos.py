@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,14 +138,15 @@ def chaos_ray(tally: Tally, table: Path, where, kills: int, seed: int) -> None:
         root, number = where(f"ray-{number}"), number + 1
         mine = 0
         while True:
-            process = driver(table, root)
+            process, cluster = driver(table, root), set()
             while process.poll() is None and mine < KILLS_A_ROOT and done < kills:
                 time.sleep(draw.uniform(*BETWEEN))
-                if process.poll() is None and strike(process, draw, done % 5 == 4):
+                cluster |= begotten(process)
+                if process.poll() is None and strike(process, cluster, draw, done % 5 == 4):
                     mine, done, tally.kills = mine + 1, done + 1, tally.kills + 1
             if process.wait() == 0:
                 break
-            end_cluster()
+            end(cluster)
         tally.judge(root)
         print(f"{tally.kills} kills, {tally.roots} roots", flush=True)
 
@@ -157,12 +158,25 @@ def driver(table: Path, root: str) -> subprocess.Popen:
     return subprocess.Popen([*command, "--input", str(table), "--out", root], **quiet)
 
 
-def strike(process: subprocess.Popen, draw: random.Random, the_driver: bool) -> bool:
+def begotten(process: subprocess.Popen) -> set[psutil.Process]:
+    """A driver's cluster: what it started, and what that started."""
+    try:
+        return set(psutil.Process(process.pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def strike(
+    process: subprocess.Popen,
+    cluster: set[psutil.Process],
+    draw: random.Random,
+    the_driver: bool,
+) -> bool:
     """Kill the driver, or one of its workers; False where there is none yet."""
     if the_driver:
         process.kill()
         return True
-    workers = [p for p in psutil.process_iter(["cmdline"]) if is_worker(p)]
+    workers = sorted((p for p in cluster if is_worker(p)), key=lambda worker: worker.pid)
     if not workers:
         return False
     try:
@@ -173,8 +187,11 @@ def strike(process: subprocess.Popen, draw: random.Random, the_driver: bool) -> 
 
 
 def is_worker(process: psutil.Process) -> bool:
-    """Whether a process does the work of some stages."""
-    return any("MapWorker" in part for part in process.info["cmdline"] or ())
+    """Whether a process does the work of some stages, and lives."""
+    try:
+        return any("MapWorker" in part for part in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def chaos_nodes(tally: Tally, table: Path, where, kills: int, seed: int) -> None:
@@ -212,16 +229,12 @@ def chaos_nodes(tally: Tally, table: Path, where, kills: int, seed: int) -> None
         cluster.shutdown()
 
 
-def end_cluster() -> None:
-    """End what a killed driver has left of its own cluster."""
-    time.sleep(2)  # most of it ends by itself
-    for process in psutil.process_iter(["cmdline"]):
-        parts = process.info["cmdline"] or [""]
-        if parts[0].startswith("ray::") or "ray/core/src/ray" in parts[0]:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+def end(cluster: set[psutil.Process]) -> None:
+    """End what a killed driver has left of its own cluster, and nobody else's."""
+    _, alive = psutil.wait_procs(cluster, timeout=2)  # most of it ends by itself
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def main() -> None:

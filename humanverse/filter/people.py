@@ -14,60 +14,47 @@ import numpy as np
 import pyarrow as pa
 
 from humanverse import schema
-from humanverse.codec import decode_jpeg
 from humanverse.filter.coverage import Rule, coverage
 from humanverse.filter.detectors import MIN_SCORES, Detector, check_detector, make_detector
-from humanverse.models.base import PersonDetector
-from humanverse.models.torched import How, Precision
-from humanverse.stage import BaseStage, Resources, Stage, operational
+from humanverse.inference import Inference, NetworkSettings
+from humanverse.models.base import Detections, PersonDetector
+from humanverse.stage import BaseStage, Stage, operational
 
 
 @dataclass
-class DetectPeople(BaseStage):
+class DetectPeople(Inference):
     """Writes every box that the detector finds, of rejected pictures too."""
 
     name: ClassVar[str] = "detect"
     reads: ClassVar[tuple[str, ...]] = ("image",)
     writes: ClassVar[pa.Schema] = schema.writes("boxes", "box_scores")
-    fragile: ClassVar[bool] = True
-    batch_rows: ClassVar[int] = 64
 
     detector: Detector = "blazepose"
     weights: Path | None = None
-    precision: Precision = "auto"
     trust: bool = operational(False)
-    device: str = operational("auto")
-    batch: int = operational(16)
-    gpus: float = operational(0.0)
     _model: PersonDetector | None = field(default=None, init=False, repr=False, compare=False)
-
-    @property
-    def resources(self) -> Resources:  # type: ignore[override]  # here a setting decides
-        """One CPU, and as much of a GPU as is wanted."""
-        return Resources(cpus=1, gpus=self.gpus)
 
     def check(self) -> None:
         """Refuse weights that are none."""
-        check_detector(self.detector, self.weights, self.trust, self._how())
+        check_detector(self.detector, self.weights, self.trust, self.how())
 
     def open(self) -> None:
         """Load the detector."""
-        self._model = make_detector(self.detector, self.weights, self.trust, self._how())
-
-    def _how(self) -> How:
-        return How(self.device, self.batch, self.precision)
+        self._model = make_detector(self.detector, self.weights, self.trust, self.how())
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Boxes and scores of each picture."""
         assert self._model is not None
-        found = self._model.detect([decode_jpeg(jpeg.as_py()) for jpeg in batch["image"]])
-        boxes = [[box.tolist() for box in people.boxes] for people in found]
-        scores = [people.scores.tolist() for people in found]
+        model = self._model
+        found = self.over_pictures(batch, lambda images, _: model.detect(images), _as_lists)
         columns = [
-            pa.array(boxes, self.writes.field("boxes").type),
-            pa.array(scores, self.writes.field("box_scores").type),
+            pa.array([row[i] for row in found], kind.type) for i, kind in enumerate(self.writes)
         ]
-        return pa.table([batch["key"], *columns], names=["key", "boxes", "box_scores"])
+        return pa.table([batch["key"], *columns], names=["key", *self.writes.names])
+
+
+def _as_lists(people: Detections) -> tuple[list[list[float]], list[float]]:
+    return people.boxes.tolist(), people.scores.tolist()
 
 
 @dataclass
@@ -116,7 +103,7 @@ class ChoosePeople(BaseStage):
 
 
 @dataclass
-class People:
+class People(NetworkSettings):
     """Both stages under one name in a recipe: find people, keep pictures by them."""
 
     name: ClassVar[str] = "people"
@@ -131,16 +118,8 @@ class People:
     min_area: float = 0.15
     """Least share of the frame that people cover."""
     rule: Rule = "union"
-    precision: Precision = "auto"
-    """Numbers that a torch network reckons in: bf16 on a GPU, unless fp32 is asked for."""
     trust: bool = operational(False)
     """Open a `.pt` file, which can run code."""
-    device: str = operational("auto")
-    """Where a torch network runs: a GPU where a worker has one, or cpu, cuda, cuda:1."""
-    batch: int = operational(16)
-    """Most pictures of one forward pass."""
-    gpus: float = operational(0.0)
-    """GPUs that a worker on Ray is given: 1, or a share of one."""
 
     def stages(self) -> tuple[Stage, Stage]:
         """The detection and the decision."""
@@ -149,11 +128,8 @@ class People:
             DetectPeople(
                 detector=self.detector,
                 weights=self.weights,
-                precision=self.precision,
                 trust=self.trust,
-                device=self.device,
-                batch=self.batch,
-                gpus=self.gpus,
+                **self.network(),
             ),
             ChoosePeople(
                 min_score=score,
