@@ -19,10 +19,12 @@ SHORT = 1e-6
 def unit(vectors: torch.Tensor, axes: Axes) -> torch.Tensor:
     """Vectors (3, H, W) of a source with such axes as unit vectors of ours."""
     ours = vectors * vectors.new_tensor(axes)[:, None, None]
-    length = ours.norm(dim=0, keepdim=True)
-    ahead = ours.new_tensor([0, 0, 1])[:, None, None]
-    pointed: torch.Tensor = (ours / length.clamp_min(SHORT)).where(length > SHORT, ahead)
-    return pointed
+    # On a CPU `norm` over the first of three dimensions takes thirty times as long.
+    length = ours.square().sum(dim=0, keepdim=True).sqrt()
+    pointed = length > SHORT
+    ours.mul_(pointed / length.clamp_min(SHORT))
+    ours[2].add_(~pointed[0])
+    return ours
 
 
 def channels_last(normals: NDArray[np.float32]) -> NDArray[np.float32]:
