@@ -10,13 +10,14 @@ SET ?=
 RUNNER ?= auto
 RETRY ?=
 FROM ?=
+ONLY ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export takedown chaos schemas soak lock clean
 
 help: ## list the targets
-	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [FROM=list.txt]"
+	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the lite models' weights
@@ -47,14 +48,14 @@ format: setup ## mend lint and format where it can be done by machine
 plan: setup ## plan INPUT into OUT
 	$(BIN)/humanverse plan $(ARGS) --input $(INPUT)
 
-filter annotate: setup
-	$(BIN)/humanverse $@ $(ARGS) --runner $(RUNNER)
+filter: setup ## find people and decide
+	$(BIN)/humanverse filter $(ARGS) --runner $(RUNNER)
+
+annotate: setup ## pose, depth and normals of what stays; ONLY=depth makes those labels anew
+	$(BIN)/humanverse annotate $(ARGS) --runner $(RUNNER) $(if $(ONLY),--only $(ONLY))
 
 collect: setup ## fetch the pictures of the plan in OUT; RETRY=transient tries again what failed
 	$(BIN)/humanverse collect $(ARGS) --runner $(RUNNER) $(if $(RETRY),--retry $(RETRY))
-
-filter: ## find people and decide
-annotate: ## pose, depth and normals of what stays
 
 pack: setup ## shards out of OUT's layers
 	$(BIN)/humanverse pack $(ARGS)

@@ -87,6 +87,10 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
                 "--redo", action="store_true", help="replace layers of other settings"
             )
             verb.add_argument("--keep-rejected", action="store_true", help="their bytes too")
+        if name == "annotate":
+            verb.add_argument(
+                "--only", nargs="+", default=[], metavar="STAGE", help="make these labels anew"
+            )
         if name in ("build", "collect"):
             verb.add_argument(
                 "--retry",
@@ -143,6 +147,7 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _run(args: argparse.Namespace) -> int:
     from humanverse.layers.ledger import funnel
     from humanverse.layers.store import Store
+    from humanverse.pack.shards import DATASET
     from humanverse.recipe import load_recipe
     from humanverse.run import build
 
@@ -158,7 +163,12 @@ def _run(args: argparse.Namespace) -> int:
         terminal.funnel(funnel(store))
         return 0
     settings = build.Settings(
-        args.runner, args.limit, args.redo, args.keep_rejected, getattr(args, "retry", "")
+        args.runner,
+        args.limit,
+        args.redo,
+        args.keep_rejected,
+        getattr(args, "retry", ""),
+        tuple(getattr(args, "only", ())),
     )
     whole = args.name == "build"
     outcome = build.build(
@@ -166,7 +176,7 @@ def _run(args: argparse.Namespace) -> int:
         args.input if whole else (),
         args.out,
         slices=SLICES if whole else (args.name,),
-        packed=whole,
+        packed=whole or bool(settings.only and store.exists(DATASET)),
         settings=settings,
         watcher=watcher,
     )

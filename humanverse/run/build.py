@@ -25,7 +25,7 @@ from humanverse.pack.shards import Shard, pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
 from humanverse.run.retry import named, retry
-from humanverse.run.work import Tasks, Work, find_work
+from humanverse.run.work import Tasks, Work, find_work, named_stages
 from humanverse.stage import Stage, fingerprints, unopened
 
 Runner = Literal["local", "ray", "auto"]
@@ -49,6 +49,8 @@ class Settings:
     """Keep the bytes of rejected pictures too."""
     retry: str = ""
     """Try again what ended for these reasons: `transient`, or names with commas between them."""
+    only: tuple[str, ...] = ()
+    """Of the slices run, these stages alone, anew where their settings are others now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,11 @@ def build(
                 watcher.says("stopped as asked; the same command goes on from here")
                 break
     rolled.end()
-    shards = pack_root(store, recipe) if packed else []
-    return Outcome(ledger.funnel(store), shards, done, len(work.tasks) - done)
+    left = len(work.tasks) - done
+    # Half of the units with other labels are no dataset: what is packed stays until all have them.
+    waits = bool(settings.only) and left > 0
+    shards = pack_root(store, recipe) if packed and not waits else []
+    return Outcome(ledger.funnel(store), shards, done, left)
 
 
 def prepare(
@@ -146,10 +151,15 @@ def prepare(
 
     def find() -> Work:
         return find_work(
-            store, recipe, slices, redo=settings.redo, keep_rejected=_keeps(slices, settings)
+            store,
+            recipe,
+            slices,
+            redo=settings.redo,
+            keep_rejected=_keeps(slices, settings),
+            only=settings.only,
         )
 
-    mine = {stage.name for name in slices for stage in recipe.slice(name)}
+    mine = named_stages(recipe, slices, settings.only)
     for stage in unopened(recipe.stages()):
         checks = ["check"] + ["check_online"] * plan.asks_web(store, map(Path, inputs))
         for name in checks if stage.name in mine else ():

@@ -17,7 +17,7 @@ from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones
 from humanverse.recipe import SLICES, Recipe
 from humanverse.run.unit import Task
-from humanverse.stage import Stage, fingerprints
+from humanverse.stage import Stage, fingerprints, upstream_of
 
 OVERLAP = 8
 """Units that one collector has in hand. On the open web each ends with its slowest URLs, which take
@@ -93,13 +93,21 @@ class Work:
 
 
 def find_work(
-    store: Store, recipe: Recipe, slices: Sequence[str], *, redo: bool, keep_rejected: bool
+    store: Store,
+    recipe: Recipe,
+    slices: Sequence[str],
+    *,
+    redo: bool,
+    keep_rejected: bool,
+    only: Sequence[str] = (),
 ) -> Work:
     """Compare the plan with the commits. Nothing is written.
 
+    `only` are the stages of the slices that are wanted, anew if need be; all if there are none.
+
     Raises:
-        UsageError: there is no plan, a lower slice is missing, or layers were made with other
-            settings and `redo` was not said.
+        UsageError: there is no plan, a lower slice or another stage is missing or stale, or layers
+            were made with other settings and `redo` was not said.
     """
     stages, units = recipe.stages(), plan.units(store)
     if not plan.manifests(store):
@@ -108,11 +116,11 @@ def find_work(
     counted = tally(store, units, marks)
     if TAKEN_DOWN in counted.ends["reason"].unique().to_pylist() and not read_tombstones(store):
         raise DataError(f"rows of {store.root} were taken down, and the list of them is missing")
-    mine = {stage.name for name in slices for stage in recipe.slice(name)}
-    if "collect" not in slices:
+    mine = named_stages(recipe, slices, only)
+    if only or "collect" not in slices:
         _check_below(store, recipe, slices, counted, mine)
     todo = ~counted.current & np.array([name in mine for name in marks])
-    if not redo and (stale := todo & counted.present).any():
+    if not (redo or only) and (stale := todo & counted.present).any():
         first = stale[stale.any(axis=1)][0]
         other = [name for name, one in zip(marks, first.tolist(), strict=True) if one]
         raise UsageError(
@@ -123,6 +131,26 @@ def find_work(
     numbers = counted.numbers[places]
     tasks = Tasks(store, units, marks, places, todo[places], numbers, keep_rejected)
     return Work(stages, tasks, len(units) - len(tasks))
+
+
+def named_stages(recipe: Recipe, slices: Sequence[str], only: Sequence[str]) -> set[str]:
+    """The stages of some slices, or only those of them that are named.
+
+    Raises:
+        UsageError: there is no such stage, or one that was not named stands on one that was.
+    """
+    there = {stage.name for name in slices for stage in recipe.slice(name)}
+    if unknown := set(only) - there:
+        known = ", ".join(sorted(there))
+        raise UsageError(f"--only {', '.join(sorted(unknown))}: no such stage ({known})")
+    stages, standing = recipe.stages(), list[str]()
+    for place, stage in enumerate(stages) if only else ():
+        if stage.name not in only and {*only, *standing} & set(upstream_of(stages, place)):
+            standing.append(stage.name)
+    if standing:
+        told = " ".join([*only, *standing])
+        raise UsageError(f"{', '.join(standing)} would no longer fit: --only {told}")
+    return set(only) or there
 
 
 def groups(stages: Sequence[Stage]) -> list[list[Stage]]:

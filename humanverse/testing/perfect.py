@@ -1,4 +1,4 @@
-"""Depth and normals that are the truth: estimators that know the rendered scenes they are shown.
+"""Labels that are the truth: detectors and estimators that know the rendered scenes they are shown.
 
 A scene is known again by its looks, however it was scaled, so a picture that came out lying on its
 side or mirrored is known for what it is not.
@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanverse.annotate import Depth, Normals
-from humanverse.models.base import DepthKind, Image
+from humanverse.annotate import Depth, Normals, Pose
+from humanverse.filter.people import DetectPeople
+from humanverse.models.base import DepthKind, Detections, Image
 from humanverse.testing.scenes import Scene, mirror, render
 
 SMALL = (16, 16)
@@ -24,12 +25,12 @@ ALIKE = 12.0
 
 
 class Known:
-    """Scenes of some seeds, each also mirrored."""
+    """Scenes of some seeds, of one person or two, each also mirrored."""
 
     kind: DepthKind = "metric"
 
     def __init__(self, seeds: Sequence[int], size: tuple[int, int]) -> None:
-        scenes = [render(seed, *size, people=1) for seed in seeds]
+        scenes = [render(seed, *size, people=1 + seed % 2) for seed in seeds]
         self.scenes = [one for scene in scenes for one in (scene, mirror(scene))]
         self._looks = np.stack([_small(scene.image) for scene in self.scenes])
 
@@ -43,6 +44,21 @@ class Known:
         if apart.min() > ALIKE:
             raise ValueError(f"no known scene: the nearest is {apart.min():.1f} levels away")
         return int(apart.argmin())
+
+    def scale(self, image: Image) -> NDArray[np.float32]:
+        """(2,): pixels of an image to one of its scene, along x and y."""
+        shown: Scene = self.scenes[self.which(image)]
+        sizes = (np.array(one.shape[1::-1], np.float32) for one in (image, shown.image))
+        return np.divide(*sizes)
+
+    def boxes(self, image: Image) -> NDArray[np.float32]:
+        """The boxes (n, 4) of the people that an image shows, in its pixels."""
+        return np.asarray(self.scenes[self.which(image)].boxes * np.tile(self.scale(image), 2))
+
+    def keypoints(self, image: Image) -> NDArray[np.float32]:
+        """Their keypoints (n, 133, 3): x and y in its pixels, and confidence."""
+        points = self.scenes[self.which(image)].keypoints
+        return np.asarray(points * [*self.scale(image), 1], np.float32)
 
     def truth(self, image: Image, name: str) -> NDArray[np.float32]:
         """The scene's `depth` or `normals`, at the size of the image."""
@@ -60,6 +76,54 @@ class _Perfect:
 
     def estimate(self, images: Sequence[Image], boxes: Any) -> list[NDArray[np.float32]]:  # noqa: ARG002
         return [self.known.truth(image, self.name) for image in images]
+
+
+@dataclass
+class _Present:
+    known: Known
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        boxes = [self.known.boxes(image) for image in images]
+        return [Detections(one, np.ones(len(one), np.float32)) for one in boxes]
+
+
+@dataclass
+class _Posed:
+    known: Known
+
+    def estimate(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """The keypoints of whoever is nearest to each box."""
+        out = []
+        for image, asked in zip(images, boxes, strict=True):
+            apart = np.abs(self.known.boxes(image)[None] - asked[:, None]).sum(axis=2)
+            out.append(self.known.keypoints(image)[apart.argmin(axis=1)])
+        return out
+
+
+@dataclass
+class PerfectDetect(DetectPeople):
+    """The stage for people, with a detector that is always right."""
+
+    seeds: tuple[int, ...] = ()
+    size: tuple[int, int] = (192, 192)
+
+    def open(self) -> None:
+        """Render the scenes."""
+        self._model = _Present(Known(self.seeds, self.size))
+
+
+@dataclass
+class PerfectPose(Pose):
+    """The stage for poses, with an estimator that is always right."""
+
+    seeds: tuple[int, ...] = ()
+    size: tuple[int, int] = (192, 192)
+
+    def open(self) -> None:
+        """Render the scenes."""
+        self._model = _Posed(Known(self.seeds, self.size))
 
 
 @dataclass

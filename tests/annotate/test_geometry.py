@@ -1,4 +1,4 @@
-"""Depth and normals from a picture to the shard: truth goes in, and comes out."""
+"""Labels from a picture to the shard: truth goes in, and comes out."""
 
 from math import degrees
 from pathlib import Path
@@ -14,6 +14,7 @@ import humanverse
 from humanverse.annotate import Depth, Normals
 from humanverse.codec import decode_depth, decode_normals, encode_depth, encode_jpeg
 from humanverse.errors import UsageError
+from humanverse.keypoints import FLIP
 from humanverse.models.from_depth import normals_from_depth
 from humanverse.recipe import load_recipe
 from humanverse.run.build import Settings, build
@@ -75,7 +76,35 @@ def test_normals_come_out_to_a_step_of_their_codes(samples, known):
         assert np.allclose(np.linalg.norm(sample["normals"], axis=-1), 1, atol=1e-5)
 
 
-def test_a_mirrored_scene_has_mirrored_labels(samples):
+def test_boxes_come_out_to_a_hundredth_of_a_pixel(samples, known):
+    for sample in samples.values():
+        found = np.array([person["box"] for person in sample["meta"]["people"]])
+        assert np.abs(found - known.boxes(sample["image"])).max() <= 0.0051
+        assert sample["meta"]["person_count"] == len(known.boxes(sample["image"])) > 0
+
+
+def test_all_133_keypoints_of_everybody_come_out(samples, known):
+    assert {len(sample["poses"]) for sample in samples.values()} == {1, 2}
+    for sample in samples.values():
+        truth = known.keypoints(sample["image"])
+        assert sample["poses"].shape == truth.shape == (len(truth), 133, 3)
+        assert np.abs(sample["poses"] - truth).max() < 1e-4
+
+
+def test_a_mirrored_scene_has_left_and_right_swapped(samples):
+    for number in range(0, len(samples), 2):
+        straight, mirrored = samples[number], samples[number + 1]
+        size = np.array([s["image"].shape[1::-1] for s in (straight, mirrored)])
+        first, second = straight["poses"] / [*size[0], 1], mirrored["poses"] / [*size[1], 1]
+        turned = second[:, FLIP] * [-1, 1, 1] + [1, 0, 0]
+        # People of a scene may stand in another order.
+        order = [np.abs(turned - one).sum(axis=(1, 2)).argmin() for one in first]
+        assert sorted(order) == list(range(len(first)))
+        seen = first[..., 2] > 0
+        assert np.abs(turned[order] - first)[seen].max() < 1e-3
+
+
+def test_a_mirrored_scene_has_mirrored_normals(samples):
     for number in range(0, len(samples), 2):
         straight, mirrored = samples[number], samples[number + 1]
         turned = mirrored["normals"][:, ::-1] * np.array([-1, 1, 1])
