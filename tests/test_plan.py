@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import resource
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import HERE, url_table
 
 from humanverse import plan
 from humanverse.errors import DataError, UsageError
@@ -297,3 +302,24 @@ def test_a_value_that_is_no_text_leaves_the_other_urls_of_json_lines_as_they_are
     made = make_plan(store, [table], Plan())
     assert made["unplanned"] == 1
     assert plan.read_unit(store, plan.units(store)[0])["url"].to_pylist() == ["http://h/1"]
+
+
+def test_a_disk_that_takes_no_more_is_named_and_not_the_table(tmp_path):
+    table = url_table(tmp_path, 20_000)
+
+    def little_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    command = [sys.executable, "-m", "humanverse", "plan", str(HERE / "recipes" / "made_up.py")]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "root"), "--input", str(table)],
+        preexec_fn=little_room,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},  # it would leave modules cut short
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("; the same command goes on from here\n")
+    assert "File too large" in done.stderr
+    assert table.name not in done.stderr

@@ -176,7 +176,8 @@ def _merge(store: Store) -> None:
 
 def _merged(store: Store, names: Sequence[str], count: int) -> None:
     with store.attempt(FOLDER) as attempt:
-        with pq.ParquetWriter(attempt.file, ROWS, compression="zstd", version="2.6") as writer:
+        kind = {"compression": "zstd", "version": "2.6", "write_page_checksum": True}
+        with pq.ParquetWriter(attempt.file, ROWS, **kind) as writer:
             for table in _in_groups(store, names):
                 writer.write_table(table, row_group_size=GROUP)
         attempt.publish(_name(count, attempt.sha256()))

@@ -105,7 +105,7 @@ class Store:
             DataError: it is none, or not as it was written.
         """
         with self.parquet(name) as f:
-            return pq.read_table(f, columns=columns)
+            return pq.read_table(f, columns=columns, page_checksum_verification=True)
 
     @contextlib.contextmanager
     def parquet(self, name: str) -> Iterator[BinaryIO]:
@@ -205,6 +205,7 @@ def write_parquet(
         version="2.6",
         data_page_version="1.0",
         write_statistics=True,
+        write_page_checksum=True,
         store_schema=True,
     )
 

@@ -221,7 +221,7 @@ def _sums(store: Store) -> Iterator[str]:
     try:
         for name, digest in read_sums(store).items():
             if not store.exists(name):
-                yield f"{name} is missing"
+                yield f"{name}, which {SUMS} names, is missing"
             elif store.sha256(name) != digest:
                 yield f"{name} has another sha256 than {SUMS} says"
     except DataError as error:

@@ -9,6 +9,7 @@ too, with their reason. More tables later make another generation, less what is 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -66,6 +67,7 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
                 for number, table in enumerate(found_tables):
                     _scatter(db, table, settings, digits, scratch / f"scattered-{number}")
             except duckdb.Error as error:
+                _raise_if_outside(error, folder)
                 reason = str(error).splitlines()[0]
                 raise UsageError(f"{', '.join(fresh)} cannot be read: {reason}") from error
             store.prepare()  # only now is it known that there is something to write
@@ -89,6 +91,14 @@ def asks_web(store: Store, inputs: Iterable[Path]) -> bool:
     """Whether rows planned, or to be planned, name their images by URL."""
     planned = any(manifest.get("online", True) for manifest in manifests(store))
     return planned or any(not holds_images(path) for path in inputs if path.exists())
+
+
+def _raise_if_outside(error: duckdb.Error, folder: str) -> None:
+    """Tell a disk that takes no more from a table that cannot be read."""
+    told = re.search(r'Could not write.*"errno":"(\d+)"', str(error), re.DOTALL)
+    if told:
+        number = int(told[1])
+        raise OSError(number, os.strerror(number), folder) from error
 
 
 def _count(db: duckdb.DuckDBPyConnection, table: Table) -> int:

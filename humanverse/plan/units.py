@@ -131,7 +131,9 @@ def read_unit(store: Store, unit: Unit, columns: Sequence[str] | None = None) ->
     name = f"{FOLDER}/{unit.file}"
     with store.open(name) as f:
         footer = _footer_of(f, store.place(name))
-        return pq.ParquetFile(f, metadata=footer).read_row_group(unit.group, columns)
+        return pq.ParquetFile(f, metadata=footer, page_checksum_verification=True).read_row_group(
+            unit.group, columns
+        )
 
 
 def read_unplanned(
@@ -141,7 +143,7 @@ def read_unplanned(
     for number, manifest in enumerate(manifests(store)):
         for name in (part["unplanned"] for part in manifest["parts"] if "unplanned" in part):
             with store.open(f"{FOLDER}/{name}") as f:
-                yield number, pq.read_table(f, columns=columns)
+                yield number, pq.read_table(f, columns=columns, page_checksum_verification=True)
 
 
 def _parts_of(generation: int, manifest: dict[str, Any]) -> Iterator[_Part]:
