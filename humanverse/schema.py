@@ -85,6 +85,14 @@ PEOPLE: dict[str, Column] = {
     "person_scores": Column(pa.list_(pa.float32()), "their scores"),
 }
 
+CANVAS: dict[str, Column] = {
+    "canvas": Column(
+        pa.large_binary(), "the picture in the middle of a wider one, JPEG; it stays in its layer"
+    ),
+    "canvas_left": Column(pa.int32(), "pixels that the canvas has left of the picture, and right"),
+    "canvas_top": Column(pa.int32(), "pixels that the canvas has above the picture, and below"),
+}
+
 LABELS: dict[str, Column] = {
     "keypoints": Column(
         pa.list_(pa.list_(pa.float32(), 399)),
@@ -107,10 +115,18 @@ OUTCOME: dict[str, Column] = {
     "stage": Column(pa.string(), "the stage that decided; null for kept and pending"),
 }
 
-COLUMNS = PLAN | COLLECT | PEOPLE | LABELS
+COLUMNS = PLAN | COLLECT | PEOPLE | CANVAS | LABELS
 
-MEMBERS = {"image": "jpg", "depth_png": "depth.png", "normal_png": "normal.png"}
+MEMBERS = {
+    "image": "jpg",
+    "canvas": "canvas.jpg",
+    "depth_png": "depth.png",
+    "normal_png": "normal.png",
+}
 """Binary columns, and the extension of the tar member that each becomes."""
+
+UNPACKED = frozenset({"canvas.jpg"})
+"""Members that labels were made from, which are not samples' own."""
 
 REASONS: dict[str, Reason] = {
     # plan

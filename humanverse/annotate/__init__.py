@@ -2,6 +2,7 @@
 
 from humanverse.annotate.depth import Depth
 from humanverse.annotate.normals import Normals
+from humanverse.annotate.outpaint import Outpaint
 from humanverse.annotate.pose import Pose
 
-__all__ = ["Depth", "Normals", "Pose"]
+__all__ = ["Depth", "Normals", "Outpaint", "Pose"]

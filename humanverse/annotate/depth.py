@@ -9,22 +9,22 @@ from typing import ClassVar
 import pyarrow as pa
 
 from humanverse import schema
+from humanverse.annotate.canvas import Cut, OnCanvas, cut_map
 from humanverse.annotate.depth_estimators import Choice, Model, check_estimator, make_estimator
 from humanverse.codec import encode_depth
-from humanverse.inference import Inference
 from humanverse.models.base import DepthEstimator, DepthKind
 
 
 @dataclass
-class Depth(Inference):
+class Depth(OnCanvas):
     """Writes a 16-bit map, its kind, and the scale and offset of its codes."""
 
     name: ClassVar[str] = "depth"
-    reads: ClassVar[tuple[str, ...]] = ("image", "person_boxes")
     writes: ClassVar[pa.Schema] = schema.writes(
         "depth_png", "depth_kind", "depth_scale", "depth_offset"
     )
     reasons: ClassVar[tuple[str, ...]] = ()
+    cut: ClassVar[Cut] = cut_map
     version: ClassVar[int] = 2
 
     model: Model = "lite"

@@ -10,10 +10,10 @@ from typing import ClassVar
 import pyarrow as pa
 
 from humanverse import schema
+from humanverse.annotate.canvas import Cut, OnCanvas, cut_map
 from humanverse.annotate.normal_estimators import Choice, Model, check_estimator, make_estimator
 from humanverse.codec import decode_depth, encode_normals
 from humanverse.errors import UsageError
-from humanverse.inference import Inference
 from humanverse.models.base import NormalEstimator
 from humanverse.models.from_depth import normals_from_depth
 
@@ -21,12 +21,13 @@ DEPTH = ("depth_png", "depth_kind", "depth_scale", "depth_offset")
 
 
 @dataclass
-class Normals(Inference):
+class Normals(OnCanvas):
     """Writes a map of unit vectors: camera frame, +X right, +Y up, +Z towards the viewer."""
 
     name: ClassVar[str] = "normals"
     writes: ClassVar[pa.Schema] = schema.writes("normal_png")
     reasons: ClassVar[tuple[str, ...]] = ()
+    cut: ClassVar[Cut] = cut_map
     version: ClassVar[int] = 2
 
     model: Model = "lite"
@@ -38,8 +39,8 @@ class Normals(Inference):
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]  # here a setting decides
-        """The picture and its people, or its depth."""
-        return DEPTH if self.model == "from_depth" else ("image", "person_boxes")
+        """The picture, or its canvas, and its people; or its depth."""
+        return DEPTH if self.model == "from_depth" else super().reads
 
     def check(self) -> None:
         """Refuse to start without weights, or a field of view."""

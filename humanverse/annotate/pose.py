@@ -11,19 +11,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from humanverse import schema
+from humanverse.annotate.canvas import Cut, OnCanvas, cut_keypoints
 from humanverse.annotate.estimators import Choice, Model, check_estimator, make_estimator
-from humanverse.inference import Inference
 from humanverse.models.base import PoseEstimator
 
 
 @dataclass
-class Pose(Inference):
+class Pose(OnCanvas):
     """Writes the keypoints of the people that count, in the order of their boxes."""
 
     name: ClassVar[str] = "pose"
-    reads: ClassVar[tuple[str, ...]] = ("image", "person_boxes")
     writes: ClassVar[pa.Schema] = schema.writes("keypoints")
     reasons: ClassVar[tuple[str, ...]] = ()
+    cut: ClassVar[Cut] = cut_keypoints
 
     model: Model = "blazepose"
     weights: Path | None = None

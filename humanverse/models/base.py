@@ -51,6 +51,34 @@ class PoseEstimator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """A picture that is to lie in the middle of a wider canvas."""
+
+    image: Image
+    left: int
+    """Pixels that the canvas is to have left of the picture, and as many right of it."""
+    top: int
+    """Pixels above it, and below."""
+    caption: str
+    seed: int
+    """Of whatever is drawn at random: one picture, one canvas."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the canvas."""
+        height, width = self.image.shape[:2]
+        return height + 2 * self.top, width + 2 * self.left
+
+
+class Outpainter(Protocol):
+    """Continues pictures beyond their edges, so that estimators see more than the frame."""
+
+    def widen(self, pictures: Sequence[Narrow]) -> list[Image]:
+        """One canvas a picture, with the picture itself, unchanged, in its middle."""
+        ...
+
+
 class DepthEstimator(Protocol):
     """Estimates depth for every pixel."""
 

@@ -96,7 +96,7 @@ class Engine:
 
     def __call__(self, *inputs: torch.Tensor | None, **named: Any) -> Any:
         """What the network gives, in the precision that is wanted."""
-        with self._numbers():
+        with self.numbers():
             return self._network(*inputs, **named)
 
     def upload(self, array: NDArray[Any]) -> torch.Tensor:
@@ -154,7 +154,8 @@ class Engine:
             torch.cuda.empty_cache()
         return None
 
-    def _numbers(self) -> AbstractContextManager[Any]:
+    def numbers(self) -> AbstractContextManager[Any]:
+        """Within it torch reckons in the precision that is wanted."""
         import torch
 
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)

@@ -11,7 +11,12 @@ import numpy as np
 SAMPLE = "humanverse.sample.v1"
 POSE = "humanverse.pose.v1"
 DEPTH_FIELDS = ("depth_kind", "depth_scale", "depth_offset")
-APART = ("boxes", "box_scores", "keypoints", "person_boxes", "person_scores", *DEPTH_FIELDS)
+CANVAS_FIELDS = ("canvas_left", "canvas_top")
+APART = (
+    *("boxes", "box_scores", "keypoints", "person_boxes", "person_scores"),
+    *DEPTH_FIELDS,
+    *CANVAS_FIELDS,
+)
 
 
 def members_of(row: dict[str, Any]) -> dict[str, bytes]:

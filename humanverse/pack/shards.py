@@ -23,7 +23,7 @@ from humanverse.errors import DataError
 from humanverse.layers.commit import Layer, read_layer, read_members, write_tar
 from humanverse.layers.commits import Commits
 from humanverse.layers.store import Store, write_parquet
-from humanverse.pack.sample import members_of
+from humanverse.pack.sample import CANVAS_FIELDS, members_of
 
 FOLDER = "shards"
 INDEX = f"{FOLDER}/index.parquet"
@@ -31,6 +31,8 @@ DATASET = f"{FOLDER}/dataset.json"
 SUMS = f"{FOLDER}/SHA256SUMS"
 FORMER = f"{FOLDER}/dataset.former.json"
 """The list of shards while some are being replaced: until all fit together there is no dataset."""
+LARGE = ("boxes", "box_scores", "keypoints")
+"""Fields that stand in a sample's members alone."""
 VERSION = 1
 """Raise it when equal layers give other shards."""
 
@@ -199,7 +201,8 @@ def _write(
             table, unit_members = _kept(store, unit, mine, replaced.get(unit.name))
             tables.append(table)
             for key, files in unit_members:
-                yield from ((f"{key}.{extension}", files[extension]) for extension in sorted(files))
+                names = sorted(files.keys() - schema.UNPACKED)
+                yield from ((f"{key}.{extension}", files[extension]) for extension in names)
 
     base = f"{number:05d}"
     with store.attempt(FOLDER) as attempt:
@@ -240,9 +243,7 @@ def _kept(
 def _with_places(table: pa.Table, places: dict[str, tuple[int, int]]) -> pa.Table:
     """The fields of samples that readers filter by, and where each member lies."""
     keys = table["key"].to_pylist()
-    table = table.drop_columns(
-        [c for c in ("boxes", "box_scores", "keypoints") if c in table.column_names]
-    )
+    table = table.drop_columns([c for c in (*LARGE, *CANVAS_FIELDS) if c in table.column_names])
     for extension in sorted({name.partition(".")[2] for name in places}):
         found = [places.get(f"{key}.{extension}", (None, None)) for key in keys]
         for column, values in zip(place_columns(extension), zip(*found, strict=True), strict=True):
