@@ -8,22 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from humanverse.drawing import CONFIDENT, FINGERS
 from humanverse.keypoints import BODY_EDGES, FACE, FEET, LEFT_HAND, RIGHT_HAND
 
 Pixels = NDArray[np.uint8]
 
-CONFIDENT = 0.3
-"""Least confidence of a point that is drawn, as in the paper."""
 HEIGHT = 320
 """Pixels of a panel's height."""
 PEOPLE = ((255, 176, 0), (100, 143, 255), (220, 38, 127))
 """One colour a person, told apart also by the colour-blind."""
 LEFT, RIGHT = (254, 97, 0), (120, 94, 240)
-FINGERS = tuple(
-    (0 if joint == 0 else finger * 4 + joint, finger * 4 + joint + 1)
-    for finger in range(5)
-    for joint in range(4)
-)
 
 
 def panel(sample: dict[str, Any]) -> Pixels:
