@@ -1,6 +1,7 @@
 """How near the keypoints of the lite pose estimator come to labelled ones, from labelled boxes.
 
     python benchmarks/pose.py --photos DIR --annotations DIR --json pose.json
+    python benchmarks/pose.py ... --movenet movenet_lightning.tflite --yolo yolo26n_pose.onnx
 
 Prints the mean OKS (object keypoint similarity, as COCO defines it) of the 17 body points on the
 photographs of `coco_mini`, by the person's share of the image, and of the parts of the whole body
@@ -17,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from common import figure, write
+from pose_peers import MoveNet, YoloPose
 
 from humanverse.keypoints import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND
 from humanverse.models.blaze import BlazePoseWholeBody
@@ -55,13 +57,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
+    parser.add_argument("--movenet", type=Path, help="a peer's weights")
+    parser.add_argument("--yolo", type=Path, help="a peer's weights, of ultralytics")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    estimator = BlazePoseWholeBody()
     people = options.annotations / "coco_mini_person_keypoints.json"
     whole = options.annotations / "coco_wholebody_2images.json"
-    figures = body_figures(measure(estimator, options.photos / "coco_mini", people))
-    figures += part_figures(measure(estimator, options.photos / "wholebody", whole))
+    estimators = {"blazepose": BlazePoseWholeBody()}
+    if options.movenet:
+        estimators["movenet"] = MoveNet(options.movenet)
+    if options.yolo:
+        estimators["yolo"] = YoloPose(options.yolo)
+    figures = []
+    for name, estimator in estimators.items():
+        rows = measure(estimator, options.photos / "coco_mini", people)
+        figures += body_figures(name, rows)
+    rows = measure(estimators["blazepose"], options.photos / "wholebody", whole)
+    figures += part_figures(rows)
     write(figures, options.json)
 
 
@@ -107,16 +119,16 @@ def similarity(points: np.ndarray, person: dict, part: str) -> tuple[float, bool
     return float(np.exp(-apart / spread).mean()), bool(points[where, 2].max() > 0)
 
 
-def body_figures(rows: list[dict]) -> list[dict]:
+def body_figures(estimator: str, rows: list[dict]) -> list[dict]:
     values = np.array([row["body"][0] for row in rows if row["body"]])
     shares = np.array([row["share"] for row in rows if row["body"]])
-    print(f"body on coco_mini: mean OKS {values.mean():.3f} of {len(values)} people")
-    figures = [entry("OKS body, coco_mini, from true boxes", values)]
+    print(f"{estimator}, body on coco_mini: mean OKS {values.mean():.3f} of {len(values)} people")
+    figures = [entry(f"{estimator}: OKS body, coco_mini, from true boxes", values)]
     for low, high in SIZES:
         chosen = values[(shares >= low) & (shares < high)]
         name = f"{100 * low:g} to {100 * high:g} % of the image"
         print(f"  {name:<28} {chosen.mean():.3f} of {len(chosen)}")
-        figures.append(entry(f"OKS body, coco_mini, {name}", chosen))
+        figures.append(entry(f"{estimator}: OKS body, coco_mini, {name}", chosen))
     return figures
 
 
