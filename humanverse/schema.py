@@ -105,6 +105,13 @@ LABELS: dict[str, Column] = {
     "normal_png": Column(pa.large_binary(), "8-bit PNG, RGB = (n + 1) / 2; a member, not a field"),
 }
 
+FACES: dict[str, Column] = {
+    "blurred": Column(
+        pa.large_binary(), "the picture with faces blurred, JPEG; packed in the picture's place"
+    ),
+    "face_boxes": Column(pa.list_(BOX), "what was blurred, xyxy in pixels"),
+}
+
 OUTCOME: dict[str, Column] = {
     "generation": Column(
         pa.int32(), "generation of the plan that its unit, or its refusal, belongs to"
@@ -115,18 +122,21 @@ OUTCOME: dict[str, Column] = {
     "stage": Column(pa.string(), "the stage that decided; null for kept and pending"),
 }
 
-COLUMNS = PLAN | COLLECT | PEOPLE | CANVAS | LABELS
+COLUMNS = PLAN | COLLECT | PEOPLE | CANVAS | LABELS | FACES
 
 MEMBERS = {
     "image": "jpg",
     "canvas": "canvas.jpg",
     "depth_png": "depth.png",
     "normal_png": "normal.png",
+    "blurred": "blurred.jpg",
 }
 """Binary columns, and the extension of the tar member that each becomes."""
 
 UNPACKED = frozenset({"canvas.jpg"})
 """Members that labels were made from, which are not samples' own."""
+REPLACES = {"blurred.jpg": "jpg"}
+"""Members that are packed under the name of another one, and in its place."""
 
 REASONS: dict[str, Reason] = {
     # plan

@@ -201,8 +201,8 @@ def _write(
             table, unit_members = _kept(store, unit, mine, replaced.get(unit.name))
             tables.append(table)
             for key, files in unit_members:
-                names = sorted(files.keys() - schema.UNPACKED)
-                yield from ((f"{key}.{extension}", files[extension]) for extension in names)
+                for extension, data in sorted(_packed(files).items()):
+                    yield f"{key}.{extension}", data
 
     base = f"{number:05d}"
     with store.attempt(FOLDER) as attempt:
@@ -238,6 +238,15 @@ def _kept(
                 binary[key] |= files
     members = [(row["key"], binary[row["key"]] | members_of(row)) for row in kept.to_pylist()]
     return kept, members
+
+
+def _packed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The members of a sample, of those that its layers hold."""
+    own = {name: data for name, data in files.items() if name not in schema.UNPACKED}
+    for name, other in schema.REPLACES.items():
+        if name in own:
+            own[other] = own.pop(name)
+    return own
 
 
 def _with_places(table: pa.Table, places: dict[str, tuple[int, int]]) -> pa.Table:
