@@ -64,6 +64,11 @@ class Recipe:
         """All stages in order, checked as a chain."""
         stages = [stage for name in SLICES for stage in self.slice(name)]
         check_chain(stages, schema.PLAN)
+        written = [name for stage in stages for name in stage.writes.names]
+        if self.pack.caption == "generated" and "generated_caption" not in written:
+            raise UsageError(
+                "pack.caption=generated needs a stage that generates captions: set caption.model"
+            )
         return stages
 
     def sections(self) -> dict[str, Any]:

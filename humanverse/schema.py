@@ -93,6 +93,25 @@ CANVAS: dict[str, Column] = {
     "canvas_top": Column(pa.int32(), "pixels that the canvas has above the picture, and below"),
 }
 
+QUALITY: dict[str, Column] = {
+    "aesthetic": Column(
+        pa.float32(), "LAION aesthetic score, about 1 to 10; measured, or a table's"
+    ),
+    "nsfw_score": Column(pa.float32(), "probability of being unsafe; measured, or a table's"),
+    "watermark_score": Column(pa.float32(), "probability of a watermark, by a table"),
+    "text_similarity": Column(
+        pa.float32(), "CLIP's cosine of picture and caption; measured, or a table's"
+    ),
+}
+"""Null where nobody knows. What is measured and what is a table's follows from the recipe."""
+
+EMBEDDING: dict[str, Column] = {
+    "embedding": Column(
+        pa.list_(pa.float16()),
+        "CLIP's image embedding, of length 1; in a shard's own Parquet, not in the index",
+    ),
+}
+
 LABELS: dict[str, Column] = {
     "keypoints": Column(
         pa.list_(pa.list_(pa.float32(), 399)),
@@ -112,6 +131,11 @@ FACES: dict[str, Column] = {
     "face_boxes": Column(pa.list_(BOX), "what was blurred, xyxy in pixels"),
 }
 
+CAPTIONS: dict[str, Column] = {
+    "generated_caption": Column(pa.string(), "what a captioner says; `caption` stays the web's"),
+    "caption_model": Column(pa.string(), "the captioner, as the recipe calls it"),
+}
+
 OUTCOME: dict[str, Column] = {
     "generation": Column(
         pa.int32(), "generation of the plan that its unit, or its refusal, belongs to"
@@ -122,7 +146,7 @@ OUTCOME: dict[str, Column] = {
     "stage": Column(pa.string(), "the stage that decided; null for kept and pending"),
 }
 
-COLUMNS = PLAN | COLLECT | PEOPLE | CANVAS | LABELS | FACES
+COLUMNS = PLAN | COLLECT | PEOPLE | QUALITY | EMBEDDING | CANVAS | LABELS | FACES | CAPTIONS
 
 MEMBERS = {
     "image": "jpg",
@@ -187,6 +211,12 @@ REASONS: dict[str, Reason] = {
     "no_person": Reason("rejected", "no person found"),
     "too_many_people": Reason("rejected", "more people than wanted"),
     "people_too_small": Reason("rejected", "people cover less of the frame than wanted"),
+    # quality
+    "unsafe": Reason("rejected", "more likely unsafe than wanted, as measured or by the table"),
+    "watermark": Reason("rejected", "more likely watermarked than wanted"),
+    "low_aesthetic": Reason("rejected", "an aesthetic score lower than wanted"),
+    "caption_mismatch": Reason("rejected", "picture and caption are less alike than wanted"),
+    "score_unknown": Reason("rejected", "nobody knows a score that the recipe wants known"),
     # run
     "no_result": Reason("failed", "a stage gave no answer for the row"),
 }
@@ -207,6 +237,7 @@ LEDGER = (
     | OUTCOME
     | {name: column for name, column in COLLECT.items() if name not in MEMBERS}
     | {name: PEOPLE[name] for name in ("person_count", "person_area")}
+    | QUALITY
 )
 """One row for every input row."""
 
@@ -218,6 +249,9 @@ SAMPLE = (
     | {name: LABELS[name] for name in ("depth_kind", "depth_scale", "depth_offset")}
 )
 """One row a sample in a shard's Parquet, before the places of its members."""
+
+SAMPLE_OPTIONAL = QUALITY | EMBEDDING | CAPTIONS
+"""What it has besides where the recipe has the stages that write it."""
 
 SAMPLE_MEMBERS = ("jpg", "txt", "json", "pose.json", "depth.png", "normal.png")
 """The members of a fully annotated sample."""

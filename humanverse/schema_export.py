@@ -31,7 +31,11 @@ def export(folder: Path) -> list[Path]:
 def documents() -> dict[str, dict[str, Any]]:
     """File name to content."""
     out = {
-        "sample.v1.json": _table(SAMPLE, "one row a sample in a shard's Parquet", schema.SAMPLE),
+        "sample.v1.json": _table(
+            SAMPLE,
+            "one row a sample in a shard's Parquet",
+            schema.SAMPLE | schema.SAMPLE_OPTIONAL,
+        ),
         "ledger.v1.json": _ledger(),
         "commit.v1.json": _commit(),
     }

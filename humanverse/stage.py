@@ -95,6 +95,10 @@ class BaseStage:
     def check(self) -> None:
         """Raise a `UsageError` if it could not be opened; asked before anything is written."""
 
+    def notes(self) -> tuple[str, ...]:
+        """Lines for who starts a run: what one may expect of the stage, and it will not do."""
+        return ()
+
     def open(self) -> None:
         """Nothing to load."""
 

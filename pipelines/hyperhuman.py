@@ -8,6 +8,7 @@ place. And it kept MiDaS' depth besides: a second depth is another dataset, by `
     hf download stabilityai/stable-diffusion-2-inpainting --local-dir weights/sd2-inpainting
     humanverse build hyperhuman --input relaion/*.parquet coyo/*.parquet --out ROOT \
         --set collect.contact=you@example.org \
+        --set quality.clip=weights/clip-l14 --set quality.gpus=1 \
         --set people.weights=weights/rf-detr-large --set outpaint.weights=weights/sd2-inpainting \
         --set pose.weights=weights/vitpose-wholebody \
         --set depth.weights=weights/omnidata_dpt_depth_v2.ckpt \
@@ -18,7 +19,7 @@ docs/models.md tells where the weights come from, and under which licences.
 
 from humanverse.annotate import Depth, Normals, Outpaint, Pose
 from humanverse.collect import Collect
-from humanverse.filter import People
+from humanverse.filter import People, Quality
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe
@@ -33,7 +34,10 @@ recipe = Recipe(
         min_side=200,
     ),
     collect=[Collect(max_side=1024, min_side=200)],
-    filter=[People(detector="rfdetr", min_people=1, max_people=3, min_area=0.15, gpus=1)],
+    filter=[
+        People(detector="rfdetr", min_people=1, max_people=3, min_area=0.15, gpus=1),
+        Quality(min_aesthetic=4.5, max_nsfw=0.5, max_watermark=0.8),
+    ],
     annotate=[
         Outpaint(model="inpainting", gpus=1),
         Pose(model="vitpose", outpainted=True, gpus=1),

@@ -42,6 +42,11 @@ class Pose(OnCanvas):
 
             self.config = config_path(self.config)
 
+    @property
+    def version(self) -> int:  # type: ignore[override]  # here a setting decides
+        """The torch models were once given pictures less a mean that was cut to whole levels."""
+        return 1 if self.model == "blazepose" else 2
+
     def check(self) -> None:
         """Refuse to start without weights."""
         check_estimator(self._choice(), self.how())

@@ -108,3 +108,37 @@ class NormalEstimator(Protocol):
         `boxes` are the people (n, 4) of each image, which an estimator may use or leave.
         """
         ...
+
+
+class ImageEmbedder(Protocol):
+    """Puts pictures into a space in which what looks or means alike lies near."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding."""
+        ...
+
+    def embed(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """(n, width), of length 1."""
+        ...
+
+
+class TextEmbedder(Protocol):
+    """Puts texts into the space of an `ImageEmbedder`."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, width), of length 1. What is longer than the model takes is cut at its end."""
+        ...
+
+
+class Captioner(Protocol):
+    """Says in words what a picture shows."""
+
+    def caption(self, images: Sequence[Image]) -> list[str]:
+        """One text an image, without blanks around it."""
+        ...

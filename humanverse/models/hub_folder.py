@@ -46,8 +46,10 @@ def check_folder(folder: Path | None, setting: str, kinds: tuple[str, ...]) -> d
     return config
 
 
-def load_model(folder: Path, name: str) -> Any:
-    """A folder's model by its class's name in transformers, for inference, in fp32.
+def load_model(folder: Path, name: str, dtype: str = "float32", **changes: Any) -> Any:
+    """A folder's model by its class's name in transformers, for inference.
+
+    `changes` are to its config.
 
     Raises:
         UsageError: its files do not make up such a model.
@@ -59,8 +61,9 @@ def load_model(folder: Path, name: str) -> Any:
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
-            dtype="float32",
+            dtype=dtype,
             output_loading_info=True,
+            **changes,
         )
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         why = str(error).splitlines()[0]
@@ -71,14 +74,14 @@ def load_model(folder: Path, name: str) -> Any:
     return model.eval()
 
 
-def load_processor(folder: Path, name: str) -> Any:
-    """A folder's image processor by its class's name in transformers."""
+def load_processor(folder: Path, name: str, file: str = PREPROCESSOR) -> Any:
+    """A folder's image processor, or what else lies in a file, by its class in transformers."""
     kind = getattr(library(), name)
     try:
         return kind.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         why = str(error).splitlines()[0]
-        raise UsageError(f"{folder / PREPROCESSOR} cannot be read: {why}") from error
+        raise UsageError(f"{folder / file} cannot be read: {why}") from error
 
 
 def normalisation(processor: Any) -> tuple[list[float], list[float]]:

@@ -55,6 +55,11 @@ class How:
             raise UsageError(f"device {self.device!r} is none of auto, cpu, cuda, cuda:1, ...")
 
 
+def is_half(how: How) -> bool:
+    """Whether bf16 is meant, on this machine."""
+    return how.precision == "bf16" or (how.precision == "auto" and device_of(how).type == "cuda")
+
+
 def device_of(how: How) -> torch.device:
     """The device that is meant, on this machine.
 
@@ -83,9 +88,7 @@ class Engine:
         self.device = device_of(how)
         self.batch = how.batch
         """Inputs of the next forward pass: `how.batch`, or what fitted."""
-        self._half = how.precision == "bf16" or (
-            how.precision == "auto" and self.device.type == "cuda"
-        )
+        self._half = is_half(how)
         if self.device.type == "cpu":
             # As the ONNX models: the same input gives the same bytes, whoever runs it.
             torch.set_num_threads(1)
@@ -181,7 +184,7 @@ def normalised(
 
     Both are in the unit of the pixels.
     """
-    values = (pixels.float() - pixels.new_tensor(mean).float()) / _like(pixels, deviation)
+    values = (pixels.float() - _like(pixels, mean)) / _like(pixels, deviation)
     return values.permute(0, 3, 1, 2)
 
 

@@ -8,20 +8,28 @@ from typing import Any
 
 import numpy as np
 
+from humanverse.pack.settings import Caption
+
 SAMPLE = "humanverse.sample.v1"
 POSE = "humanverse.pose.v1"
+UNINDEXED = ("embedding",)
+"""Fields that only a shard's own Parquet holds. 768 numbers as text take 10 KB a sample, an index
+of ten million samples would grow by 15 GB."""
 DEPTH_FIELDS = ("depth_kind", "depth_scale", "depth_offset")
 CANVAS_FIELDS = ("canvas_left", "canvas_top")
 APART = (
     *("boxes", "box_scores", "keypoints", "person_boxes", "person_scores"),
     *DEPTH_FIELDS,
     *CANVAS_FIELDS,
+    *UNINDEXED,
 )
 
 
-def members_of(row: dict[str, Any]) -> dict[str, bytes]:
+def members_of(row: dict[str, Any], caption: Caption = "web") -> dict[str, bytes]:
     """Extension to bytes: `txt`, `json` and, where the row has keypoints, `pose.json`."""
-    members = {"txt": (row["caption"] or "").encode(), "json": _json(_description(row))}
+    generated = row.get("generated_caption") if caption == "generated" else None
+    text = row["caption"] if generated is None else generated
+    members = {"txt": (text or "").encode(), "json": _json(_description(row))}
     if row.get("keypoints") is not None:
         members["pose.json"] = _json(_pose(row))
     return members

@@ -1,7 +1,9 @@
 """Settings of the packing."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Caption = Literal["web", "generated"]
 
 
 @dataclass(frozen=True)
@@ -10,6 +12,9 @@ class Pack:
 
     name: ClassVar[str] = "pack"
     units_per_shard: int = 10
+    caption: Caption = "web"
+    """Whose words stand in `{key}.txt`; both are in `{key}.json`. Where nobody generated any, the
+    web's do."""
 
     def __post_init__(self) -> None:
         if self.units_per_shard < 1:

@@ -23,7 +23,8 @@ from humanverse.errors import DataError
 from humanverse.layers.commit import Layer, read_layer, read_members, write_tar
 from humanverse.layers.commits import Commits
 from humanverse.layers.store import Store, write_parquet
-from humanverse.pack.sample import CANVAS_FIELDS, members_of
+from humanverse.pack.sample import CANVAS_FIELDS, UNINDEXED, members_of
+from humanverse.pack.settings import Caption
 
 FOLDER = "shards"
 INDEX = f"{FOLDER}/index.parquet"
@@ -61,7 +62,11 @@ class Shard:
 
 
 def pack(
-    store: Store, marks: Mapping[str, str], units_per_shard: int, leave: Collection[int] = ()
+    store: Store,
+    marks: Mapping[str, str],
+    units_per_shard: int,
+    leave: Collection[int] = (),
+    caption: Caption = "web",
 ) -> list[Shard]:
     """Pack every complete unit; shards that are up to date stay as they are.
 
@@ -71,6 +76,7 @@ def pack(
             of each. Layers of other settings do not belong together and are not packed.
         units_per_shard: units of one shard, a fixed range of their numbers.
         leave: numbers of shards that stay as they are, if they are there, whatever their layers.
+        caption: whose words become a sample's text.
     """
     commits, stages = Commits.read(store), list(marks)
     replaced = plan.read_replaced(store)
@@ -80,12 +86,12 @@ def pack(
     for number, units in ranges(plan.units(store), units_per_shard):
         complete = [(u, commits.layers(u.name)) for u in units]
         complete = [(u, layers) for u, layers in complete if are_current(layers, marks)]
-        source = _source(stages, complete)
+        source = _source(stages, complete, caption)
         if number in before and (number in leave or before[number].source == source):
             shards.append(before[number])
         elif complete:
             _close(store)
-            shard = _write(store, number, source, stages, complete, replaced)
+            shard = _write(store, number, source, stages, complete, replaced, caption)
             (shards if shard.samples else empty).append(shard)
     kept = {shard.number for shard in shards}
     gone = [*empty, *(shard for number, shard in before.items() if number not in kept)]
@@ -94,7 +100,7 @@ def pack(
     for shard in gone:
         store.remove(shard.tar)
         store.remove(shard.parquet)
-    _write_index(store, shards, units_per_shard)
+    _write_index(store, shards, units_per_shard, caption)
     store.remove(FORMER)
     return shards
 
@@ -134,9 +140,19 @@ def read_shards(store: Store) -> list[Shard]:
 def packed_so_far(store: Store) -> tuple[list[Shard], int | None]:
     """The shards as they are or, after packing broke off, were listed, and the units of one."""
     name = DATASET if store.exists(DATASET) else FORMER
-    shards = _listed(store, name)
-    body = json.loads(store.read(name)) if store.exists(name) else {}
-    return shards, body.get("units_per_shard")
+    return _listed(store, name), _told(store, name).get("units_per_shard")
+
+
+def caption_so_far(store: Store) -> Caption:
+    """Whose words the samples of a packed root have; the web's in older ones, which do not tell."""
+    name = DATASET if store.exists(DATASET) else FORMER
+    return "generated" if _told(store, name).get("caption") == "generated" else "web"
+
+
+def _told(store: Store, name: str) -> dict[str, Any]:
+    """What a list of shards says, if it is there."""
+    read: dict[str, Any] = json.loads(store.read(name)) if store.exists(name) else {}
+    return read
 
 
 def unlisted_shards(store: Store) -> list[str]:
@@ -174,8 +190,13 @@ def ranges(units: Sequence[plan.Unit], size: int) -> Iterator[tuple[int, list[pl
             number += 1
 
 
-def _source(stages: Sequence[str], units: Sequence[tuple[plan.Unit, dict[str, Layer]]]) -> str:
-    digest = hashlib.sha256(f"humanverse.shard.{VERSION}".encode())
+def _source(
+    stages: Sequence[str],
+    units: Sequence[tuple[plan.Unit, dict[str, Layer]]],
+    caption: Caption,
+) -> str:
+    said = "" if caption == "web" else f".{caption}"  # shards of before need not be made anew
+    digest = hashlib.sha256(f"humanverse.shard.{VERSION}{said}".encode())
     for unit, layers in units:
         for name in stages:
             layer = layers[name]
@@ -192,15 +213,19 @@ def _write(
     stages: Sequence[str],
     units: Sequence[tuple[plan.Unit, dict[str, Layer]]],
     replaced: Mapping[str, plan.Replaced],
+    caption: Caption,
 ) -> Shard:
     tables: list[pa.Table] = []
 
     def members() -> Iterator[tuple[str, bytes]]:
         for unit, layers in units:
             mine = [layers[name] for name in stages]
-            table, unit_members = _kept(store, unit, mine, replaced.get(unit.name))
-            tables.append(table)
-            for key, files in unit_members:
+            kept, binary = _kept(store, unit, mine, replaced.get(unit.name))
+            tables.append(kept)
+            told = kept.drop_columns([name for name in UNINDEXED if name in kept.column_names])
+            for row in told.to_pylist():
+                key = row["key"]
+                files = binary[key] | members_of(row, caption)
                 for extension, data in sorted(_packed(files).items()):
                     yield f"{key}.{extension}", data
 
@@ -219,8 +244,8 @@ def _write(
 
 def _kept(
     store: Store, unit: plan.Unit, layers: Sequence[Layer], replaced: plan.Replaced | None
-) -> tuple[pa.Table, list[tuple[str, dict[str, bytes]]]]:
-    """The kept rows of a unit that count there: their fields, and key by key their members."""
+) -> tuple[pa.Table, dict[str, dict[str, bytes]]]:
+    """The kept rows of a unit that count there: their fields, and by key their binary members."""
     table = plan.read_unit(store, unit).drop_columns("location")
     alive: Any = pa.array([True] * unit.rows)
     for layer in layers:
@@ -236,8 +261,7 @@ def _kept(
         for key, files in read_members(store, layer).items():
             if key in binary:
                 binary[key] |= files
-    members = [(row["key"], binary[row["key"]] | members_of(row)) for row in kept.to_pylist()]
-    return kept, members
+    return kept, binary
 
 
 def _packed(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -260,12 +284,16 @@ def _with_places(table: pa.Table, places: dict[str, tuple[int, int]]) -> pa.Tabl
     return table
 
 
-def _write_index(store: Store, shards: Sequence[Shard], units_per_shard: int) -> None:
+def _write_index(
+    store: Store, shards: Sequence[Shard], units_per_shard: int, caption: Caption
+) -> None:
     """One table over all shards, then the list of shards: what makes the dataset readable."""
     with store.attempt(FOLDER) as attempt:
         writer = None
         for shard in shards:
-            table = store.read_table(shard.parquet)
+            with store.open(shard.parquet) as f:
+                names = [name for name in pq.read_schema(f).names if name not in UNINDEXED]
+            table = store.read_table(shard.parquet, names)
             column = pa.array([shard.number] * table.num_rows, pa.int32())
             table = table.append_column("shard", column)
             writer = writer or pq.ParquetWriter(attempt.file, table.schema, compression="zstd")
@@ -280,6 +308,7 @@ def _write_index(store: Store, shards: Sequence[Shard], units_per_shard: int) ->
         "schema": "humanverse.dataset.v1",
         "samples": sum(shard.samples for shard in shards),
         "units_per_shard": units_per_shard,
+        "caption": caption,
         "index_sha256": index_sha256,
         "shards": [{name: getattr(shard, name) for name in shard.__slots__} for shard in shards],
     }

@@ -116,6 +116,8 @@ def build(
     store = Store(out)
     work = prepare(store, recipe, inputs, slices, settings, watcher)
     tasks = work.tasks.up_to(settings.limit)
+    for note in _notes(work.stages, tasks.needed):
+        watcher.says(note)
     if tasks:
         watcher.starts(len(tasks), tasks.rows)
     done, rolled = 0, _Rolled(store)
@@ -204,9 +206,16 @@ def pack_root(store: Store, recipe: Recipe) -> list[Shard]:
     """
     if not plan.manifests(store):
         raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
-    shards = pack(store, fingerprints(recipe.stages()), recipe.pack.units_per_shard)
+    marks, how = fingerprints(recipe.stages()), recipe.pack
+    shards = pack(store, marks, how.units_per_shard, caption=how.caption)
     write_card(store, shards)
     return shards
+
+
+def _notes(stages: Sequence[Stage], needed: set[str]) -> Iterator[str]:
+    for stage in stages:
+        if stage.name in needed:
+            yield from getattr(stage, "notes", tuple)()
 
 
 def _keeps(slices: Sequence[str], settings: Settings) -> bool:

@@ -26,6 +26,7 @@ from humanverse.pack.shards import (
     INDEX,
     Shard,
     are_current,
+    caption_so_far,
     pack,
     packed_so_far,
     ranges,
@@ -173,7 +174,7 @@ def _pack(store: Store, found: Iterable[Hit], commits: Commits, order: Sequence[
     size = size or _units_per_shard(store)
     marks = stage_marks(store)
     leave = _standing(store, before, named, commits, order, size)
-    after = pack(store, marks, size, leave)
+    after = pack(store, marks, size, leave, caption_so_far(store))
     write_card(store, after)
     return sum(s.tar_bytes for s in before) - sum(s.tar_bytes for s in after)
 

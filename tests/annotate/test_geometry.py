@@ -181,7 +181,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, stage,
 def test_a_recipe_names_them_by_its_settings():
     said = ["depth.model=dpt", "depth.kind=disparity", "depth.weights=some", "depth.gpus=0.5"]
     said += ["normals.model=from_depth", "normals.fov=65"]
-    depth, normals = load_recipe(HERE.parent / "pipelines" / "humanverse.py", said).annotate[1:]
+    depth, normals = load_recipe(HERE.parent / "pipelines" / "humanverse.py", said).annotate[1:3]
     assert (depth.model, depth.kind, depth.weights, depth.gpus) == (
         *("dpt", "disparity", Path("some")),
         0.5,

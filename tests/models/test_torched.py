@@ -113,6 +113,13 @@ def test_pixels_are_normalised_on_the_device():
     assert values.flatten().tolist() == [0, 10, 2]
 
 
+def test_a_mean_between_two_levels_is_not_rounded():
+    pixels = torch.full((1, 1, 1, 3), 124, dtype=torch.uint8)
+    values = normalised(pixels, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    expected = [(124 - 123.675) / 58.395, (124 - 116.28) / 57.12, (124 - 103.53) / 57.375]
+    assert values.flatten().tolist() == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"batch": 0}, {"device": "gpu"}, {"device": "cuda:x"}, {"precision": "fp8"}]
 )
