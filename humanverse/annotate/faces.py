@@ -98,9 +98,12 @@ def head_of(points: Array, box: Array) -> Array:
 
 
 def head_in(box: Array) -> Array:
-    """Where in a person's box (4,) the head may be: its upper part, over its whole width."""
+    """Where in a person's box (4,) the head may be: its upper part, over its whole width.
+
+    A square of its width at least: the wider a box, the more of it is a head, cut by the frame.
+    """
     width, height = box[2] - box[0], box[3] - box[1]
-    return np.array([box[0], box[1], box[2], box[1] + min(height, max(0.3 * height, 0.5 * width))])
+    return np.array([box[0], box[1], box[2], box[1] + min(height, max(0.3 * height, width))])
 
 
 def grown(box: Array, times: float) -> Array:
