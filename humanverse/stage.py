@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -26,11 +26,21 @@ RESERVED = frozenset({"key", "shard", "schema", "people", *OUTCOME})
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a worker needs to run a stage. Neighbours with equal resources share a worker."""
+    """What a worker needs to run a stage. Neighbours with equal resources share a worker, and a
+    stage that needs none worth counting goes with the one before it.
+    """
 
     cpus: float = 1
     gpus: float = 0
     network: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether it is anything."""
+        return self.cpus > 0 or self.gpus > 0 or self.network
+
+
+RIDES_ALONG: Final = Resources(cpus=0)
+"""Of a stage that only compares numbers: it takes no worker of its own between two large models."""
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from humanverse.filter.coverage import Rule, coverage
 from humanverse.filter.detectors import MIN_SCORES, Detector, check_detector, make_detector
 from humanverse.inference import Inference, NetworkSettings
 from humanverse.models.base import Detections, PersonDetector
-from humanverse.stage import BaseStage, Stage, operational
+from humanverse.stage import RIDES_ALONG, BaseStage, Resources, Stage, operational
 
 
 @dataclass
@@ -67,6 +67,7 @@ class ChoosePeople(BaseStage):
         "person_count", "person_area", "person_boxes", "person_scores"
     )
     reasons: ClassVar[tuple[str, ...]] = ("no_person", "too_many_people", "people_too_small")
+    resources: ClassVar[Resources] = RIDES_ALONG
     batch_rows: ClassVar[int] = 10_000
 
     min_score: float = 0.5

@@ -27,7 +27,7 @@ from humanverse.filter.scorers import (
 )
 from humanverse.inference import Inference, NetworkSettings
 from humanverse.models.clip import TOWER, Library
-from humanverse.stage import BaseStage, Stage
+from humanverse.stage import RIDES_ALONG, BaseStage, Resources, Stage
 
 Unknown = Literal["keep", "reject"]
 Part = TypeVar("Part", "ScoreQuality", "ChooseQuality")
@@ -152,6 +152,7 @@ class ChooseQuality(BaseStage):
     reasons: ClassVar[tuple[str, ...]] = (
         *("unsafe", "watermark", "low_aesthetic", "caption_mismatch", "score_unknown"),
     )
+    resources: ClassVar[Resources] = RIDES_ALONG
     batch_rows: ClassVar[int] = 10_000
 
     min_aesthetic: float | None = 4.5

@@ -48,8 +48,10 @@ def run_ray(
     # On a cluster pools grow with the work; here there is nobody to leave room for, and a pool
     # that has to grow does so late.
     shared = bool(os.environ.get("RAY_ADDRESS"))
-    pools = groups(stages)
-    sizes = _pool_sizes(pools, ray.cluster_resources())
+    pools, have = groups(stages), ray.cluster_resources()
+    if not shared:
+        _refuse_too_few_gpus(pools, have)
+    sizes = _pool_sizes(pools, have)
     left = iter(tasks)
     while wave := [{TASK: pickle.dumps(task)} for task in islice(left, WAVE)]:
         units = from_items(wave, override_num_blocks=len(wave))
@@ -139,6 +141,21 @@ def _connected() -> Any:
                 **quiet,
             )
     return ray
+
+
+def _refuse_too_few_gpus(pools: Sequence[Sequence[Stage]], have: dict[str, float]) -> None:
+    """Every pool holds its GPUs while the others run: too few of them, and all would wait for ever.
+
+    A cluster may still grow, so there it is not judged.
+    """
+    wanted = [pool[0].resources.gpus for pool in pools]
+    there = have.get("GPU", 0)
+    if sum(wanted) > there:
+        names = ", ".join(stage.name for pool in pools if pool[0].resources.gpus for stage in pool)
+        raise UsageError(
+            f"{names} want {sum(wanted):g} GPUs at a time, and {there:g} are here: set their gpus "
+            "to shares of one, or to 0"
+        )
 
 
 def _pool_sizes(pools: Sequence[Sequence[Stage]], have: dict[str, float]) -> list[int]:

@@ -157,7 +157,7 @@ def groups(stages: Sequence[Stage]) -> list[list[Stage]]:
     """Neighbours of equal resources together: what one worker runs."""
     out: list[list[Stage]] = []
     for stage in stages:
-        if out and out[-1][0].resources == stage.resources:
+        if out and (not stage.resources or out[-1][0].resources == stage.resources):
             out[-1].append(stage)
         else:
             out.append([stage])
