@@ -36,7 +36,7 @@ recipe = Recipe(
     collect=[Collect(max_side=1024, min_side=200)],
     filter=[
         People(detector="rfdetr", min_people=1, max_people=3, min_area=0.15, gpus=1),
-        Quality(min_aesthetic=4.5, max_nsfw=0.5, max_watermark=0.8),
+        Quality(min_aesthetic=4.5, max_nsfw=0.5, max_watermark=0.8, gpus=1),
     ],
     annotate=[
         Outpaint(model="inpainting", gpus=1),
