@@ -14,7 +14,7 @@ ONLY ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate pack build status verify report export takedown chaos schemas soak lock clean
+.PHONY: help setup demo test check format plan collect filter annotate select pack build status verify report export takedown chaos schemas soak lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
@@ -56,6 +56,9 @@ annotate: setup ## pose, depth and normals of what stays; ONLY=depth makes those
 
 collect: setup ## fetch the pictures of the plan in OUT; RETRY=transient tries again what failed
 	$(BIN)/humanverse collect $(ARGS) --runner $(RUNNER) $(if $(RETRY),--retry $(RETRY))
+
+select: setup ## near-duplicates, splits, benchmarks' pictures, over all of OUT's layers
+	$(BIN)/humanverse select $(ARGS)
 
 pack: setup ## shards out of OUT's layers
 	$(BIN)/humanverse pack $(ARGS)

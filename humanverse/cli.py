@@ -68,7 +68,8 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "collect": "fetch the pictures of every unit and keep all their bytes",
         "filter": "find people and decide which pictures to keep",
         "annotate": "pose, depth and normals of the pictures that stay",
-        "pack": "kept samples into tar and Parquet shards",
+        "select": "near-duplicates, splits and benchmarks' pictures over the whole dataset",
+        "pack": "select, and kept samples into tar and Parquet shards",
     }
     for name, text in about.items():
         verb = verbs.add_parser(name, help=text, description=text)
@@ -157,6 +158,9 @@ def _run(args: argparse.Namespace) -> int:
         shards = build.pack_root(store, recipe)
         terminal.packed(shards)
         return 0
+    if args.name == "select":
+        terminal.selected(build.select_root(store, recipe))
+        return 0
     watcher = terminal.Progress()
     if args.name == "plan":
         build.prepare(store, recipe, args.input, SLICES, build.Settings(), watcher)
@@ -190,10 +194,13 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from humanverse.layers.ledger import funnel
+    from humanverse.layers.ledger import funnel, unselected
     from humanverse.layers.store import Store
 
-    terminal.funnel(funnel(Store(args.root)))
+    store = Store(args.root)
+    terminal.funnel(funnel(store))
+    if unselected(store):
+        print("near-duplicates count as kept: `humanverse select` or `pack` looks for them")
     return 0
 
 

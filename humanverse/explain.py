@@ -12,6 +12,7 @@ from humanverse import plan, schema
 from humanverse.errors import UsageError
 from humanverse.keys import bytes_key, normalise, text_key
 from humanverse.layers.ledger import ledger
+from humanverse.layers.selected import told_of_key
 from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones, told_of
 from humanverse.recipe import Recipe
@@ -79,6 +80,10 @@ def _in_ledger(root: str, key: str) -> Iterator[str]:
         if row["key"] == key:
             where = f"{row['file']} row {row['row']}"
             yield f"ledger   {where}: {row['status']} {row['reason'] or ''} {row['stage'] or ''}"
+    if told := told_of_key(Store(root), key):
+        names = ("duplicate_of", "benchmark", "cluster", "split")
+        said = ", ".join(f"{name} {told[name]}" for name in names if told[name])
+        yield f"select   {told['reason'] or 'stays'}: {said}"
 
 
 def _shown(value: Any) -> str:

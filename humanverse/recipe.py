@@ -24,9 +24,12 @@ from humanverse import schema
 from humanverse.errors import HumanverseError, UsageError
 from humanverse.pack import Pack
 from humanverse.plan import Plan
+from humanverse.select import Select
 from humanverse.stage import Stage, check_chain, fingerprints, reasons_of, settings
 
 SLICES = ("collect", "filter", "annotate")
+SECTIONS = ("plan", "select", "pack")
+"""What `--set` reaches beside the stages."""
 
 
 class StageGroup(Protocol):
@@ -54,6 +57,8 @@ class Recipe:
     filter: Sequence[Entry] = ()
     annotate: Sequence[Entry] = ()
     plan: Plan = field(default_factory=Plan)
+    select: Select = field(default_factory=lambda: Select(enabled=False))
+    """Near-duplicates and splits, over the whole dataset, between the stages and the packing."""
     pack: Pack = field(default_factory=Pack)
 
     def slice(self, name: str) -> list[Stage]:
@@ -64,6 +69,7 @@ class Recipe:
         """All stages in order, checked as a chain."""
         stages = [stage for name in SLICES for stage in self.slice(name)]
         check_chain(stages, schema.PLAN)
+        self.select.check(stages)
         written = [name for stage in stages for name in stage.writes.names]
         if self.pack.caption == "generated" and "generated_caption" not in written:
             raise UsageError(
@@ -74,7 +80,8 @@ class Recipe:
     def sections(self) -> dict[str, Any]:
         """Everything `--set` can reach, by name."""
         entries = [entry for name in SLICES for entry in getattr(self, name)]
-        return {"plan": self.plan, "pack": self.pack} | {entry.name: entry for entry in entries}
+        own = {name: getattr(self, name) for name in SECTIONS}
+        return own | {entry.name: entry for entry in entries}
 
     def override(self, assignments: Iterable[str]) -> Recipe:
         """The recipe with `section.field=value` applied, each checked against the field's type."""
@@ -97,7 +104,7 @@ class Recipe:
         kind = _find(field_name, known, f"--set {path}: {section_name} has no field {field_name!r}")
         changed = _replace(section, field_name, _parse(text, kind, path))
         changes: dict[str, Any] = {section_name: changed}
-        if section_name not in ("plan", "pack"):
+        if section_name not in SECTIONS:
             changes = {
                 name: [changed if entry is section else entry for entry in getattr(self, name)]
                 for name in SLICES
@@ -116,6 +123,7 @@ class Recipe:
                 {"name": stage.name, "fingerprint": marks[stage.name], "settings": settings(stage)}
                 for stage in stages
             ],
+            **({"select": settings(self.select)} if self.select.enabled else {}),
             "pack": settings(self.pack),
             "reasons": {
                 name: reason.doc

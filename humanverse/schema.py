@@ -146,6 +146,29 @@ OUTCOME: dict[str, Column] = {
     "stage": Column(pa.string(), "the stage that decided; null for kept and pending"),
 }
 
+SELECTED: dict[str, Column] = {
+    "cluster": Column(
+        pa.string(), "key after which its cluster of near-duplicates is called; its own if alone"
+    ),
+    "split": Column(pa.string(), "the split it belongs to, with all its near-duplicates"),
+}
+"""What samples tell of the selection, where a recipe has one."""
+
+SELECTION: dict[str, Column] = {
+    "key": PLAN["key"],
+    "unit": OUTCOME["unit"],
+    "cluster": Column(
+        pa.string(), "key after which its cluster of near-duplicates is called; null if alone"
+    ),
+    "duplicate_of": Column(
+        pa.string(), "key of the near-duplicate that stands for it; null if none does"
+    ),
+    "benchmark": Column(pa.string(), "the benchmark's picture that it, or who stands for it, is"),
+    "reason": Column(pa.string(), "near_duplicate or benchmark; null if it stays"),
+    "split": SELECTED["split"],
+}
+"""One row for every row that all stages kept."""
+
 COLUMNS = PLAN | COLLECT | PEOPLE | QUALITY | EMBEDDING | CANVAS | LABELS | FACES | CAPTIONS
 
 MEMBERS = {
@@ -217,6 +240,9 @@ REASONS: dict[str, Reason] = {
     "low_aesthetic": Reason("rejected", "an aesthetic score lower than wanted"),
     "caption_mismatch": Reason("rejected", "picture and caption are less alike than wanted"),
     "score_unknown": Reason("rejected", "nobody knows a score that the recipe wants known"),
+    # select
+    "near_duplicate": Reason("rejected", "looks like a sample that stays"),
+    "benchmark": Reason("rejected", "looks like a picture of a benchmark, or like one that does"),
     # run
     "no_result": Reason("failed", "a stage gave no answer for the row"),
 }

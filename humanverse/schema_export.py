@@ -34,8 +34,9 @@ def documents() -> dict[str, dict[str, Any]]:
         "sample.v1.json": _table(
             SAMPLE,
             "one row a sample in a shard's Parquet",
-            schema.SAMPLE | schema.SAMPLE_OPTIONAL,
+            schema.SAMPLE | schema.SAMPLE_OPTIONAL | schema.SELECTED,
         ),
+        "selection.v1.json": _selection(),
         "ledger.v1.json": _ledger(),
         "commit.v1.json": _commit(),
     }
@@ -68,6 +69,13 @@ def _ledger() -> dict[str, Any]:
         name: {"status": reason.status, "transient": reason.transient, "description": reason.doc}
         for name, reason in schema.REASONS.items()
     }
+    return body
+
+
+def _selection() -> dict[str, Any]:
+    doc = "one row for every row that all stages kept, and what the selection says of it"
+    body = _table("humanverse.selection.v1", doc, schema.SELECTION)
+    body["properties"]["reason"]["enum"] = [None, "near_duplicate", "benchmark"]
     return body
 
 

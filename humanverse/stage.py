@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 import pyarrow as pa
 
 from humanverse.errors import UsageError
-from humanverse.schema import MEMBERS, OUTCOME, REASONS, Reason
+from humanverse.schema import MEMBERS, OUTCOME, REASONS, SELECTED, Reason
 
-RESERVED = frozenset({"key", "shard", "schema", "people", *OUTCOME})
+RESERVED = frozenset({"key", "shard", "schema", "people", *OUTCOME, *SELECTED})
 """Names that rows and samples use for themselves."""
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from humanverse.layers.commit import Commit
 from humanverse.layers.ledger import Funnel
+from humanverse.layers.selected import Selection
 from humanverse.pack.shards import Shard
 from humanverse.run.build import Watcher
 
@@ -111,6 +112,21 @@ def packed(shards: Sequence[Shard]) -> None:
     """How much was packed."""
     samples, size = sum(s.samples for s in shards), sum(s.tar_bytes for s in shards)
     print(f"packed {samples} samples in {len(shards)} shards, {size / 1e6:.1f} MB")
+
+
+def selected(made: Selection) -> None:
+    """What of the samples stays, and how it is split."""
+    print(f"{made.rows} rows through every stage; {made.clusters} clusters of near-duplicates")
+    if made.clusters:
+        print(f"the largest cluster has {made.largest} rows")
+    for reason, number in made.reasons.items():
+        print(f"- {reason:16} {number:10}")
+    if made.pictures:
+        unreadable = f", {made.unreadable} of them unreadable" if made.unreadable else ""
+        print(f"held against {made.pictures} pictures of benchmarks{unreadable}")
+    print(f"stay {made.rows - sum(made.reasons.values())}")
+    for split, number in sorted(made.splits.items()):
+        print(f"  {split:16} {number:10}")
 
 
 def exported(done: Exported, folder: str) -> None:

@@ -6,6 +6,7 @@ from humanverse.filter import People
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe
+from humanverse.select import Select
 
 recipe = Recipe(
     name="demo",
@@ -22,5 +23,6 @@ recipe = Recipe(
     ],
     filter=[People(detector="blazepose", max_people=3, min_area=0.15)],
     annotate=[Pose(model="blazepose"), Depth(model="lite"), Normals(model="lite")],
+    select=Select(splits=("train=0.8", "test=0.2")),
     pack=Pack(units_per_shard=4),
 )

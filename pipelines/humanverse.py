@@ -6,7 +6,11 @@ some): they spare fetching. With CLIP at hand every picture is scored besides, a
 looked for, which costs less and rejects more. The web's opt-outs are honoured, which the paper does
 not mention.
 
-Two things differ from the paper, and both are settings. LAION-2B-en was withdrawn in 2023: give
+The paper says nothing of duplicates and splits. Here near-duplicates are left out, and 98 % of the
+samples are for training, 1 % for validation and 1 % for tests. What looks like a picture of COCO is
+left out too with `--set select.benchmarks=coco/val2014` (docs/duplicates.md).
+
+Two more things differ from the paper, both settings. LAION-2B-en was withdrawn in 2023: give
 Re-LAION-2B-en-research-safe in its place. And the labels are those of the lite models, which need
 no hub: the paper used YOLOS, ViTPose-H whole-body, Omnidata's depth and normals, and MiDaS' depth.
 
@@ -28,6 +32,7 @@ from humanverse.filter import People, Quality
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe
+from humanverse.select import Select
 
 recipe = Recipe(
     name="humanverse",
@@ -44,5 +49,6 @@ recipe = Recipe(
         Quality(min_aesthetic=4.5, max_nsfw=0.5, max_watermark=0.8),
     ],
     annotate=[Pose(), Depth(), Normals(), Captions()],
+    select=Select(near_duplicates="drop", max_distance=4),
     pack=Pack(units_per_shard=50),
 )

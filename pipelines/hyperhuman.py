@@ -1,9 +1,10 @@
 """HumanVerse by the paper's own models (arXiv 2310.08579), from weights that you bring.
 
-The rules are those of the recipe `humanverse`. Labels are made on canvases that a diffusion model
-has widened, and cut to the frame: ViTPose++ of the largest size, Omnidata's depth and normals. Two
-things differ. The paper found people by YOLOS and does not say of which size: RF-DETR takes its
-place. And it kept MiDaS' depth besides: a second depth is another dataset, by `annotate --only`.
+The rules are those of the recipe `humanverse`, near-duplicates and splits included. Labels are made
+on canvases that a diffusion model has widened, and cut to the frame: ViTPose++ of the largest size,
+Omnidata's depth and normals. Two things differ. The paper found people by YOLOS and does not say of
+which size: RF-DETR takes its place. And it kept MiDaS' depth besides: a second depth is another
+dataset, by `annotate --only`.
 
     hf download stabilityai/stable-diffusion-2-inpainting --local-dir weights/sd2-inpainting
     humanverse build hyperhuman --input relaion/*.parquet coyo/*.parquet --out ROOT \
@@ -23,6 +24,7 @@ from humanverse.filter import People, Quality
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe
+from humanverse.select import Select
 
 recipe = Recipe(
     name="hyperhuman",
@@ -44,5 +46,6 @@ recipe = Recipe(
         Depth(model="omnidata", outpainted=True, gpus=1),
         Normals(model="omnidata", outpainted=True, gpus=1),
     ],
+    select=Select(near_duplicates="drop", max_distance=4),
     pack=Pack(units_per_shard=50),
 )

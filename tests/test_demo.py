@@ -10,7 +10,7 @@ from humanverse.layers.verify import verify
 from humanverse.models.store import listed, weight_path
 from humanverse.recipe import load_recipe
 from humanverse.run.build import Settings, build
-from humanverse.testing.web import demo_web
+from humanverse.testing.web import SHOWN, demo_web
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,6 +34,12 @@ def test_both_runners_meet_every_planned_fate_with_the_same_bytes(tmp_path):
             wrong = [row for row in web.compare(humanverse.ledger(root)) if not row[2]]
             assert not wrong
             assert verify(Store(root)) == []
+            once = {
+                row.path: found
+                for row, found, _ in web.compare(humanverse.ledger(root))
+                if row.fate == SHOWN
+            }
+            assert list(once.values()).count(None) == 1
         assert web.canary_contacts == 0
     assert everything(tmp_path / "local") == everything(tmp_path / "ray")
     with humanverse.open(tmp_path / "local") as ds:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import jsonschema
+import pyarrow.parquet as pq
 from shared import RECIPE
 
 import humanverse
@@ -32,11 +33,15 @@ def test_what_a_build_writes_fits_its_schemas(web, tmp_path):
         jsonschema.validate(row, told["ledger.v1.json"])
     with humanverse.open(tmp_path) as ds:
         fields = {f.name: f.type for f in ds.table.schema}
-        assert {n: fields[n] for n in schema.SAMPLE} == {
-            n: c.type for n, c in schema.SAMPLE.items()
-        }
-        for row in ds.table.select(list(schema.SAMPLE)).to_pylist():
+        sample = schema.SAMPLE | schema.SELECTED
+        assert {n: fields[n] for n in sample} == {n: c.type for n, c in sample.items()}
+        for row in ds.table.select(list(sample)).to_pylist():
             jsonschema.validate(row, told["sample.v1.json"])
+    (file,) = (tmp_path / "select").glob("*.parquet")
+    selection = pq.read_table(file)
+    assert selection.schema == schema.schema_of(schema.SELECTION)
+    for row in selection.to_pylist():
+        jsonschema.validate(row, told["selection.v1.json"])
 
 
 def test_every_reason_has_a_fate_and_an_explanation():

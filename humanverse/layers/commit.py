@@ -146,6 +146,17 @@ def write_files(
     return Layer(fingerprint, fields.num_rows, passed, dict(sorted(counts.items())), parquet, tar)
 
 
+def damaged_files(store: Store, files: Iterable[File], told_by: str) -> Iterator[str]:
+    """Findings on files that are not what was written."""
+    for file in files:
+        if not store.exists(file.name):
+            yield f"{file.name} is missing"
+        elif store.size(file.name) != file.bytes:
+            yield f"{file.name} has {store.size(file.name)} bytes of {file.bytes}"
+        elif store.sha256(file.name) != file.sha256:
+            yield f"{file.name} has another sha256 than {told_by} says"
+
+
 def read_layer(store: Store, layer: Layer) -> pa.Table:
     """The fields of a layer: `key`, the stage's columns without members, `reason`."""
     return store.read_table(layer.parquet.name)

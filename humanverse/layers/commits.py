@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from humanverse.layers.store import Store
 
 _FEW = ("unit", "number", "layer", "fingerprint", "reasons")
 """What can be told of all units without the names of their files."""
+SLAB = 65_536
+"""Names that are objects at a time."""
 
 
 class Commits:
@@ -136,9 +139,8 @@ def tally(store: Store, units: plan.Units, marks: Mapping[str, str]) -> Tally:
     numbers = np.zeros(len(units), np.int64)
     planned = at >= 0
     np.maximum.at(numbers, at[planned], np.asarray(rows["number"])[planned] + 1)
-    newest = np.full((len(units), len(marks)), -1)
     known = np.flatnonzero(planned & (of >= 0))
-    newest[at[known], of[known]] = known  # rows are sorted by number: the last one stays
+    newest = _newest(at, of, known, (len(units), len(marks)))
     fresh = np.zeros(rows.num_rows + 1, bool)  # the last one is for layers that are not there
     wanted = pa.array(list(marks.values()), pa.string()).take(pa.array(of[known]))
     fresh[known] = np.asarray(pc.equal(rows["fingerprint"].take(pa.array(known)), wanted))
@@ -146,6 +148,40 @@ def tally(store: Store, units: plan.Units, marks: Mapping[str, str]) -> Tally:
     damaged[:-1] = np.asarray(pc.fill_null(pc.equal(rows["fingerprint"], DAMAGED), False))
     present = ~damaged[newest]
     return Tally(present, fresh[newest], numbers, _ends(rows["reasons"], newest))
+
+
+def content(store: Store, units: plan.Units, marks: Mapping[str, str]) -> str:
+    """16 hex digits that change with the layers of any unit that is through all stages.
+
+    Args:
+        store: the root.
+        units: of its plan.
+        marks: stages with their fingerprints.
+    """
+    rows = read_rows(store, ("unit", "number", "layer", "fingerprint", "parquet_name"))
+    at = _places(rows["unit"], units.names())
+    of = _places(rows["layer"], pa.array(list(marks), pa.string()))
+    known = np.flatnonzero((at >= 0) & (of >= 0))
+    newest = _newest(at, of, known, (len(units), len(marks)))
+    wanted = pa.array(list(marks.values()), pa.string()).take(pa.array(of[known]))
+    current = np.zeros(rows.num_rows + 1, bool)
+    current[known] = np.asarray(pc.equal(rows["fingerprint"].take(pa.array(known)), wanted))
+    complete = newest[current[newest].all(axis=1)].ravel()
+    # Rows that are tried again count in a later generation of the plan alone.
+    digest = hashlib.sha256(f"{len(plan.manifest_names(store))}".encode())
+    for start in range(0, len(complete), SLAB):
+        names = rows["parquet_name"].take(pa.array(complete[start : start + SLAB]))
+        digest.update("".join(f"\n{name}" for name in names.to_pylist()).encode())
+    return digest.hexdigest()[:16]
+
+
+def _newest(
+    at: NDArray[np.int64], of: NDArray[np.int64], known: NDArray[np.intp], shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """(units, stages): the row of each one's newest layer; -1 if there is none."""
+    newest = np.full(shape, -1)
+    newest[at[known], of[known]] = known  # rows are sorted by number: the last one stays
+    return newest
 
 
 def _ends(reasons: pa.ChunkedArray, newest: NDArray[np.int64]) -> pa.Table:

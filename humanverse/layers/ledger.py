@@ -1,7 +1,7 @@
 """The ledger: one row for every input row, what became of it and why.
 
-It is a view over the plan and the committed layers; nothing is stored. The sums over reasons equal
-the rows planned, which is checked whenever it is made.
+It is a view over the plan, the committed layers and the selection; nothing is stored. The sums over
+reasons equal the rows planned, which is checked whenever it is made.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from humanverse.errors import DataError, UsageError
 from humanverse.layers.commit import Layer, read_layer
 from humanverse.layers.commits import Commits, tally
 from humanverse.layers.sealed import sealed, unsealed
+from humanverse.layers.selected import STAGE, in_force, rejected
 from humanverse.layers.store import Store
 
 RECIPE = "recipe.json"
@@ -88,12 +89,28 @@ def ledger(store: Store) -> pa.Table:
     wanted = sum(manifest["rows"] for manifest in plan.manifests(store))
     if out.num_rows != wanted:
         raise DataError(f"the ledger has {out.num_rows} rows of {wanted}: run `humanverse verify`")
-    return out
+    selection = in_force(store, stages)
+    return out if selection is None else _selected(out, rejected(store, selection), reasons)
+
+
+def _selected(table: pa.Table, gone: pa.Table, reasons: dict[str, schema.Reason]) -> pa.Table:
+    """The ledger with what the selection says of the rows that all stages kept."""
+    place = pc.index_in(table["key"], gone["key"].combine_chunks())
+    # A key may stand in several rows, but all stages kept one of them at most.
+    mine = pc.and_(pc.is_valid(place), pc.equal(table["status"], "kept"))
+    reason = gone["reason"].take(place)
+    of = pa.array(list(reasons), pa.string())
+    status = pa.array([reason.status for reason in reasons.values()], pa.string())
+    told = {"status": status.take(pc.index_in(reason, of)), "reason": reason, "stage": STAGE}
+    for name, value in told.items():
+        at = table.column_names.index(name)
+        table = table.set_column(at, _SCHEMA.field(name), pc.if_else(mine, value, table[name]))
+    return table
 
 
 def funnel(store: Store) -> Funnel:
-    """Counts from the plan and the commits, without reading layers (but those made anew since some
-    of their rows were tried again).
+    """Counts from the plan, the commits and the selection, without reading layers (but those made
+    anew since some of their rows were tried again).
     """
     stages, replaced = stage_marks(store), plan.read_replaced(store)
     units = plan.units(store)
@@ -118,8 +135,17 @@ def funnel(store: Store) -> Funnel:
             left[place] -= rows
         left[place] -= len(replaced[unit.name].keys)
     kept, pending = int(left[complete].sum()), int(left[~complete].sum())
+    if selection := in_force(store, stages):
+        reasons[STAGE] = Counter(selection.reasons)
+        kept -= reasons[STAGE].total()
     total = sum(manifest["rows"] for manifest in plan.manifests(store))
     return Funnel(total, kept, pending, reasons, len(units), int(complete.sum()))
+
+
+def unselected(store: Store) -> bool:
+    """Whether the recipe selects, and has not since the layers changed."""
+    wanted = "select" in recipe_of(store)
+    return wanted and in_force(store, stage_marks(store)) is None
 
 
 def _summed(ends: pa.Table, stages: Sequence[str]) -> Iterator[tuple[str, str, int]]:

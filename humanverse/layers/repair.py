@@ -23,8 +23,10 @@ from humanverse.layers.rolled import (
     roll_up,
     rolled_names,
 )
+from humanverse.layers.selected import discard
 from humanverse.layers.store import Store
 from humanverse.layers.verify import UNREADABLE, damaged_layers, damaged_lists, damaged_shards
+from humanverse.layers.verify_select import damaged_selection
 from humanverse.pack.shards import DATASET, FORMER, packed_so_far
 
 
@@ -60,7 +62,19 @@ def repair(store: Store) -> Iterator[str]:
         yield f"unit {unit}: {', '.join(marked)} will be made again"
     if broken:
         roll_up(store)
+    yield from _repair_selection(store)
     yield from _repair_shards(store)
+
+
+def _repair_selection(store: Store) -> Iterator[str]:
+    """What is derived from the layers is made again from them."""
+    try:
+        damaged = any(damaged_selection(store))
+    except UNREADABLE:
+        damaged = True
+    if damaged:
+        discard(store)
+        yield "the selection will be made again"
 
 
 def _repair_receipts(store: Store) -> Iterator[str]:

@@ -13,15 +13,17 @@ import pyarrow.parquet as pq
 
 from humanverse import plan
 from humanverse.errors import DataError
-from humanverse.layers.commit import DAMAGED, Commit, File, Layer, receipt_of
+from humanverse.layers.commit import DAMAGED, Commit, Layer, damaged_files, receipt_of
 from humanverse.layers.commit import FOLDER as COMMITS
 from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import RECIPE, funnel, ledger, stage_names
 from humanverse.layers.listed import TAKEN_DOWN, Names, hits
 from humanverse.layers.rolled import SOME, commits_of, is_whole, rolled_names
+from humanverse.layers.selected import SELECTION, read_selection, unnamed
 from humanverse.layers.store import Store
 from humanverse.layers.takedown import former_files, taken_keys
 from humanverse.layers.tombstones import read_tombstones
+from humanverse.layers.verify_select import damaged_selection, unlike_selection
 from humanverse.pack.card import read_sums
 from humanverse.pack.shards import DATASET, INDEX, SUMS, Shard, place_columns, read_shards
 
@@ -42,7 +44,7 @@ def verify(store: Store) -> list[str]:
         stage_names(store)
     except UNREADABLE as error:
         return [f"{RECIPE} cannot be read: {error}; or the same build writes it again"]
-    parts = (_plan, _receipts, _layers, _shards, _takedowns)
+    parts = (_plan, _receipts, _layers, _selection, _shards, _takedowns)
     return [finding for part in parts for finding in part(store)]
 
 
@@ -55,6 +57,9 @@ def sweep(store: Store) -> list[str]:
             if f"{folder}/{name}" not in named:
                 store.remove(f"{folder}/{name}")
                 orphans.append(f"{folder}/{name}")
+    for name in unnamed(store, read_selection(store)):
+        store.remove(name)
+        orphans.append(name)
     for attempt in store.attempts():
         store.remove(attempt)
         orphans.append(attempt)
@@ -163,21 +168,11 @@ def damaged_shards(store: Store) -> Iterator[tuple[Shard, str]]:
 
 
 def _files_and_rows(store: Store, layer: Layer, keys: pa.ChunkedArray) -> list[str]:
-    findings = list(_files(store, [file for file in (layer.parquet, layer.tar) if file]))
+    findings = list(damaged_files(store, layer.files, "its commit"))
     try:
         return findings or list(_layer(store, layer, keys))
     except UNREADABLE as error:
         return [str(error)]
-
-
-def _files(store: Store, files: list[File]) -> Iterator[str]:
-    for file in files:
-        if not store.exists(file.name):
-            yield f"{file.name} is missing"
-        elif store.size(file.name) != file.bytes:
-            yield f"{file.name} has {store.size(file.name)} bytes of {file.bytes}"
-        elif store.sha256(file.name) != file.sha256:
-            yield f"{file.name} has another sha256 than its commit says"
 
 
 def _layer(store: Store, layer: Layer, keys: pa.ChunkedArray) -> Iterator[str]:
@@ -193,6 +188,14 @@ def _layer(store: Store, layer: Layer, keys: pa.ChunkedArray) -> Iterator[str]:
             strange = [name for name in tar.getnames() if name.partition(".")[0] not in known]
         if strange:
             yield f"its tar holds {strange[0]}, which is no key of the unit"
+
+
+def _selection(store: Store) -> Iterator[str]:
+    try:
+        damaged = list(damaged_selection(store))
+        yield from damaged or unlike_selection(store)
+    except UNREADABLE as error:
+        yield f"{SELECTION}: {error}"
 
 
 def _shards(store: Store) -> Iterator[str]:
@@ -275,6 +278,11 @@ def _takedowns(store: Store) -> Iterator[str]:
         for hit in hits(store, names, commits, stages):
             if hit.left:
                 yield f"unit {hit.unit.name}: {len(hit.left)} rows are there that {AGAIN}"
+        if selection := read_selection(store):
+            keys = store.read_table(selection.table.name, ["key"])
+            if there := dict(names.find(keys)):
+                number = len(set().union(*there.values()))
+                yield f"{SELECTION}: {number} rows are there that {AGAIN}"
         for shard in read_shards(store):
             there = dict(names.find(store.read_table(shard.parquet)))
             if there:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -131,16 +132,22 @@ class Dataset:
             return self._handles[place]
 
 
-def open(root: str | Path, columns: Sequence[str] | None = None, filters: Any = None) -> Dataset:
+def open(
+    root: str | Path,
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+    split: str | None = None,
+) -> Dataset:
     """A packed root for reading.
 
     Args:
         root: the folder, or the address in an object store, that `build` or `pack` filled.
         columns: what samples shall hold, of `MEMBERS`; all that is there if None.
         filters: pyarrow filters on the index, such as `[("person_count", "<=", 2)]`.
+        split: the samples of one split alone, such as `train`.
 
     Raises:
-        UsageError: the root is not packed, or a column is unknown.
+        UsageError: the root is not packed, or a column or the split is unknown.
     """
     store = Store(root)
     if not store.exists(INDEX):
@@ -150,9 +157,23 @@ def open(root: str | Path, columns: Sequence[str] | None = None, filters: Any = 
     wanted = tuple(MEMBERS) if columns is None else tuple(columns)
     if unknown := [name for name in wanted if name not in MEMBERS]:
         raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
+    if split is not None:
+        _check_split(store, split)
     with store.open(INDEX) as f:
         table = pq.read_table(f, filters=filters)
+    if split is not None:
+        table = table.filter(pc.equal(table["split"], split))
     return Dataset(store, table, wanted)
+
+
+def _check_split(store: Store, split: str) -> None:
+    known = json.loads(store.read(DATASET)).get("splits", {})
+    if not known:
+        raise UsageError(
+            f"{store.root} has no splits: pack it with a recipe that selects (docs/duplicates.md)"
+        )
+    if split not in known:
+        raise UsageError(f"no split {split} in {store.root}: choose of {', '.join(known)}")
 
 
 def _decoded(column: str, data: bytes, row: dict[str, Any]) -> Sample:

@@ -17,8 +17,9 @@ from humanverse.pack.shards import DATASET, FOLDER, INDEX, SUMS, Shard
 def write_card(store: Store, shards: list[Shard]) -> None:
     """Write `README.md`, `croissant.json` and `SHA256SUMS` into the shards' folder."""
     recipe, counts = recipe_of(store), funnel(store)
-    text = _markdown(recipe, counts, shards, all_reasons(store)).encode()
-    body = (json.dumps(_croissant(recipe, shards), indent=1) + "\n").encode()
+    splits = json.loads(store.read(DATASET)).get("splits", {})
+    text = _markdown(recipe, counts, shards, all_reasons(store), splits).encode()
+    body = (json.dumps(_croissant(recipe, shards, bool(splits)), indent=1) + "\n").encode()
     store.replace(f"{FOLDER}/README.md", text)
     store.replace(f"{FOLDER}/croissant.json", body)
     sums = {shard.tar: shard.tar_sha256 for shard in shards}
@@ -50,6 +51,7 @@ def _markdown(
     counts: Funnel,
     shards: list[Shard],
     reasons: dict[str, schema.Reason],
+    splits: dict[str, int],
 ) -> str:
     samples = sum(shard.samples for shard in shards)
     lines = [
@@ -67,6 +69,7 @@ def _markdown(
         ),
         f"| | kept | {counts.kept} | |",
         "",
+        *_of_splits(splits),
         "## Members of a sample",
         "",
         "`.jpg` upright sRGB; `.txt` caption; `.json` source, people, scores; `.pose.json` 133 "
@@ -88,7 +91,23 @@ def _markdown(
     return "\n".join(lines) + "\n"
 
 
-def _croissant(recipe: dict[str, Any], shards: list[Shard]) -> dict[str, Any]:
+def _of_splits(splits: dict[str, int]) -> list[str]:
+    if not splits:
+        return []
+    return [
+        "## Splits",
+        "",
+        "Near-duplicates are never in different ones. Each sample tells its own in `split`.",
+        "",
+        "| split | samples |",
+        "|---|---:|",
+        *(f"| {name} | {number} |" for name, number in splits.items()),
+        "",
+    ]
+
+
+def _croissant(recipe: dict[str, Any], shards: list[Shard], split: bool) -> dict[str, Any]:
+    columns = schema.SAMPLE | (schema.SELECTED if split else {})
     files = [
         {
             "@type": "cr:FileObject",
@@ -103,7 +122,7 @@ def _croissant(recipe: dict[str, Any], shards: list[Shard]) -> dict[str, Any]:
     ]
     fields = [
         {"@type": "cr:Field", "@id": f"samples/{name}", "name": name, "description": column.doc}
-        for name, column in schema.SAMPLE.items()
+        for name, column in columns.items()
     ]
     return {
         "@context": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -22,6 +23,7 @@ from humanverse import plan, schema
 from humanverse.errors import DataError
 from humanverse.layers.commit import Layer, read_layer, read_members, write_tar
 from humanverse.layers.commits import Commits
+from humanverse.layers.selected import Selection, staying
 from humanverse.layers.store import Store, write_parquet
 from humanverse.pack.sample import CANVAS_FIELDS, UNINDEXED, members_of
 from humanverse.pack.settings import Caption
@@ -45,7 +47,7 @@ class Shard:
     number: int
     samples: int
     source: str
-    """Fingerprint of the layers it was made of."""
+    """Fingerprint of what it was made of: layers, and what the selection says of its rows."""
     tar_sha256: str
     tar_bytes: int
     parquet_sha256: str
@@ -67,6 +69,7 @@ def pack(
     units_per_shard: int,
     leave: Collection[int] = (),
     caption: Caption = "web",
+    selection: Selection | None = None,
 ) -> list[Shard]:
     """Pack every complete unit; shards that are up to date stay as they are.
 
@@ -76,6 +79,8 @@ def pack(
             of each. Layers of other settings do not belong together and are not packed.
         units_per_shard: units of one shard, a fixed range of their numbers.
         leave: numbers of shards that stay as they are, if they are there, whatever their layers.
+        selection: which rows stay, where a recipe selects. Rows it does not know are left out:
+            they are for the next selection to judge.
         caption: whose words become a sample's text.
     """
     commits, stages = Commits.read(store), list(marks)
@@ -86,12 +91,13 @@ def pack(
     for number, units in ranges(plan.units(store), units_per_shard):
         complete = [(u, commits.layers(u.name)) for u in units]
         complete = [(u, layers) for u, layers in complete if are_current(layers, marks)]
-        source = _source(stages, complete, caption)
+        chosen = staying(store, selection, (u.name for u, _ in complete)) if selection else None
+        source = _source(stages, complete, caption, chosen)
         if number in before and (number in leave or before[number].source == source):
             shards.append(before[number])
         elif complete:
             _close(store)
-            shard = _write(store, number, source, stages, complete, replaced, caption)
+            shard = _write(store, number, source, stages, complete, replaced, caption, chosen)
             (shards if shard.samples else empty).append(shard)
     kept = {shard.number for shard in shards}
     gone = [*empty, *(shard for number, shard in before.items() if number not in kept)]
@@ -100,7 +106,7 @@ def pack(
     for shard in gone:
         store.remove(shard.tar)
         store.remove(shard.parquet)
-    _write_index(store, shards, units_per_shard, caption)
+    _write_index(store, shards, units_per_shard, caption, selection)
     store.remove(FORMER)
     return shards
 
@@ -194,6 +200,7 @@ def _source(
     stages: Sequence[str],
     units: Sequence[tuple[plan.Unit, dict[str, Layer]]],
     caption: Caption,
+    chosen: pa.Table | None,
 ) -> str:
     said = "" if caption == "web" else f".{caption}"  # shards of before need not be made anew
     digest = hashlib.sha256(f"humanverse.shard.{VERSION}{said}".encode())
@@ -203,6 +210,9 @@ def _source(
             # A tar may also hold bytes of rejected rows, which do not reach the shard: what the
             # kept ones are follows from the tables, in which the bytes' own hashes stand.
             digest.update(f"{unit.name} {name} {layer.fingerprint} {layer.parquet.sha256}".encode())
+    if chosen is not None:
+        for row in zip(*(column.to_pylist() for column in chosen.columns), strict=True):
+            digest.update(" ".join(row).encode())
     return digest.hexdigest()[:16]
 
 
@@ -214,13 +224,14 @@ def _write(
     units: Sequence[tuple[plan.Unit, dict[str, Layer]]],
     replaced: Mapping[str, plan.Replaced],
     caption: Caption,
+    chosen: pa.Table | None,
 ) -> Shard:
     tables: list[pa.Table] = []
 
     def members() -> Iterator[tuple[str, bytes]]:
         for unit, layers in units:
             mine = [layers[name] for name in stages]
-            kept, binary = _kept(store, unit, mine, replaced.get(unit.name))
+            kept, binary = _kept(store, unit, mine, replaced.get(unit.name), chosen)
             tables.append(kept)
             told = kept.drop_columns([name for name in UNINDEXED if name in kept.column_names])
             for row in told.to_pylist():
@@ -243,7 +254,11 @@ def _write(
 
 
 def _kept(
-    store: Store, unit: plan.Unit, layers: Sequence[Layer], replaced: plan.Replaced | None
+    store: Store,
+    unit: plan.Unit,
+    layers: Sequence[Layer],
+    replaced: plan.Replaced | None,
+    chosen: pa.Table | None,
 ) -> tuple[pa.Table, dict[str, dict[str, bytes]]]:
     """The kept rows of a unit that count there: their fields, and by key their binary members."""
     table = plan.read_unit(store, unit).drop_columns("location")
@@ -256,6 +271,7 @@ def _kept(
                 table = table.append_column(name, fields[name])
     kept = table.filter(alive)
     kept = replaced.rest(kept) if replaced else kept
+    kept = kept if chosen is None else _chosen(kept, chosen)
     binary: dict[str, dict[str, bytes]] = {key: {} for key in kept["key"].to_pylist()}
     for layer in layers:
         for key, files in read_members(store, layer).items():
@@ -273,6 +289,15 @@ def _packed(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return own
 
 
+def _chosen(kept: pa.Table, chosen: pa.Table) -> pa.Table:
+    """The rows that stay, with what the selection says of them."""
+    place = pc.index_in(kept["key"], chosen["key"].combine_chunks())
+    kept, place = kept.filter(pc.is_valid(place)), place.drop_null()
+    for name in schema.SELECTED:
+        kept = kept.append_column(name, chosen[name].take(place))
+    return kept
+
+
 def _with_places(table: pa.Table, places: dict[str, tuple[int, int]]) -> pa.Table:
     """The fields of samples that readers filter by, and where each member lies."""
     keys = table["key"].to_pylist()
@@ -285,21 +310,28 @@ def _with_places(table: pa.Table, places: dict[str, tuple[int, int]]) -> pa.Tabl
 
 
 def _write_index(
-    store: Store, shards: Sequence[Shard], units_per_shard: int, caption: Caption
+    store: Store,
+    shards: Sequence[Shard],
+    units_per_shard: int,
+    caption: Caption,
+    selection: Selection | None,
 ) -> None:
     """One table over all shards, then the list of shards: what makes the dataset readable."""
+    splits = Counter(dict.fromkeys(selection.splits, 0) if selection else {})
     with store.attempt(FOLDER) as attempt:
         writer = None
         for shard in shards:
             with store.open(shard.parquet) as f:
                 names = [name for name in pq.read_schema(f).names if name not in UNINDEXED]
             table = store.read_table(shard.parquet, names)
+            splits.update(table["split"].to_pylist() if selection else ())
             column = pa.array([shard.number] * table.num_rows, pa.int32())
             table = table.append_column("shard", column)
             writer = writer or pq.ParquetWriter(attempt.file, table.schema, compression="zstd")
             writer.write_table(table.cast(writer.schema))
         if writer is None:
-            empty = schema.schema_of(schema.SAMPLE).append(pa.field("shard", pa.int32()))
+            told = schema.SAMPLE | (schema.SELECTED if selection else {})
+            empty = schema.schema_of(told).append(pa.field("shard", pa.int32()))
             writer = pq.ParquetWriter(attempt.file, empty, compression="zstd")
         writer.close()
         index_sha256 = attempt.sha256()
@@ -310,6 +342,7 @@ def _write_index(
         "units_per_shard": units_per_shard,
         "caption": caption,
         "index_sha256": index_sha256,
+        **({"selection": selection.table.sha256, "splits": splits} if selection else {}),
         "shards": [{name: getattr(shard, name) for name in shard.__slots__} for shard in shards],
     }
     store.replace(DATASET, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())

@@ -18,6 +18,7 @@ from humanverse.errors import UsageError
 from humanverse.layers import ledger
 from humanverse.layers.commit import Commit
 from humanverse.layers.rolled import roll_up
+from humanverse.layers.selected import Selection, discard
 from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones, told_of
 from humanverse.pack.card import write_card
@@ -26,6 +27,7 @@ from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
 from humanverse.run.retry import named, retry
 from humanverse.run.work import Tasks, Work, find_work, named_stages
+from humanverse.select.make import select
 from humanverse.stage import Stage, fingerprints, unopened
 
 Runner = Literal["local", "ray", "auto"]
@@ -199,7 +201,7 @@ def _wanted(store: Store, reasons: str) -> set[str]:
 
 
 def pack_root(store: Store, recipe: Recipe) -> list[Shard]:
-    """Pack all complete units and write the card.
+    """Select among the rows of all complete units, pack those that stay and write the card.
 
     Raises:
         UsageError: there is no plan.
@@ -207,9 +209,29 @@ def pack_root(store: Store, recipe: Recipe) -> list[Shard]:
     if not plan.manifests(store):
         raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
     marks, how = fingerprints(recipe.stages()), recipe.pack
-    shards = pack(store, marks, how.units_per_shard, caption=how.caption)
+    selection = None
+    if recipe.select.enabled:
+        selection = select(store, recipe.select, marks)
+    else:
+        discard(store)
+    shards = pack(store, marks, how.units_per_shard, caption=how.caption, selection=selection)
     write_card(store, shards)
     return shards
+
+
+def select_root(store: Store, recipe: Recipe) -> Selection:
+    """Select among the rows of all complete units, without packing.
+
+    Raises:
+        UsageError: there is no plan, or the recipe selects nothing.
+    """
+    if not recipe.select.enabled:
+        raise UsageError(
+            "this recipe selects nothing: give it select=Select(), or --set select.enabled=true"
+        )
+    if not plan.manifests(store):
+        raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
+    return select(store, recipe.select, fingerprints(recipe.stages()))
 
 
 def _notes(stages: Sequence[Stage], needed: set[str]) -> Iterator[str]:

@@ -13,11 +13,20 @@ from pathlib import Path, PurePosixPath
 
 from humanverse import plan
 from humanverse.collect.blocked import Blocklist
-from humanverse.errors import UsageError
+from humanverse.errors import DataError, UsageError
 from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import recipe_of, stage_marks, stage_names
 from humanverse.layers.listed import COLUMNS, LATER, TAKEN_DOWN, Hit, Names, hits
 from humanverse.layers.rolled import roll_up
+from humanverse.layers.selected import (
+    SELECTION,
+    Selection,
+    begin_takedown,
+    end_takedown,
+    followers,
+    read_selection,
+    tidy,
+)
 from humanverse.layers.store import Store
 from humanverse.layers.takedown import former_files, remove_rows, taken_keys
 from humanverse.layers.tombstones import add_tombstones, read_tombstones
@@ -83,7 +92,9 @@ def takedown(root: str | Path, file: str | Path, *, dry_run: bool = False) -> Ta
     shards, freed = _packed_of(store, {hit.unit.name for hit in found if hit.left}), 0
     if not dry_run:
         add_tombstones(store, names.entries())
+        begin_takedown(store, set().union(*(hit.all_keys for hit in found)), stage_marks(store))
         freed += _remove(store, found, commits, order)
+        end_takedown(store, stage_marks(store))
         freed += _pack(store, found, commits, order)
         freed += _delete(store, found, commits, order)
     later = Names.of(given.entries()).lines(LATER)
@@ -109,15 +120,18 @@ def _found(
     """
     names = Names.of(entries)
     found = list(hits(store, names, commits, order))
+    # What was left out because a row here stands for it is the same picture, and would come up now.
+    same = followers(store, set().union(*(hit.all_keys for hit in found)))
     by_picture = {
         f"key {key}"
         for hit in found
         for key in hit.all_keys - hit.keys.get("key", set()) - hit.keys.get("url", set())
     }
-    if not by_picture:
+    by_picture |= {f"key {key}" for key in same}
+    if not by_picture - names.entries():
         return names, found
     seen, names = names.seen, Names.of({*names.entries(), *by_picture})
-    if plan.read_replaced(store):  # a row that was tried again lies in another unit, too
+    if same or plan.read_replaced(store):  # a row that was tried again lies in another unit, too
         found = list(hits(store, names, commits, order))
     names.seen |= seen
     return names, found
@@ -174,9 +188,21 @@ def _pack(store: Store, found: Iterable[Hit], commits: Commits, order: Sequence[
     size = size or _units_per_shard(store)
     marks = stage_marks(store)
     leave = _standing(store, before, named, commits, order, size)
-    after = pack(store, marks, size, leave, caption_so_far(store))
+    after = pack(store, marks, size, leave, caption_so_far(store), _selection(store))
     write_card(store, after)
     return sum(s.tar_bytes for s in before) - sum(s.tar_bytes for s in after)
+
+
+def _selection(store: Store) -> Selection | None:
+    """What the shards were packed by.
+
+    Raises:
+        DataError: it is gone, so near-duplicates would come back.
+    """
+    selection = read_selection(store)
+    if selection is None and "select" in recipe_of(store):
+        raise DataError(f"{SELECTION} is missing: run `humanverse pack`, then this once more")
+    return selection
 
 
 def _standing(
@@ -216,6 +242,7 @@ def _delete(store: Store, found: Iterable[Hit], commits: Commits, order: Sequenc
     # Of an attempt that a dead process left nobody can tell what it holds.
     files = [*former_files(store, commits, keys, order), *unlisted_shards(store)]
     files += store.attempts()
+    tidy(store, read_selection(store))
     freed = sum(store.size(file) for file in files)
     for file in files:
         store.remove(file)

@@ -21,8 +21,9 @@ import pyarrow as pa
 from humanverse.layers import failpoints
 from humanverse.layers.failpoints import Armed
 from humanverse.layers.ledger import ledger
+from humanverse.layers.selected import FOLDER as SELECTION
 from humanverse.layers.store import Store
-from humanverse.pack.shards import FOLDER
+from humanverse.pack.shards import FOLDER as SHARDS
 from humanverse.run.build import Runner, Settings, build
 
 COUNTING = Armed("begun", 0, "raise")
@@ -85,9 +86,13 @@ def survives(job: Job) -> bool:
 
 
 def contents(root: str | Path) -> dict[str, str]:
-    """What has to be the same however often a run was broken off: shards and ledger, by hash."""
+    """What has to be the same however often a run was broken off: selection, shards, ledger."""
     store = Store(root)
-    hashes = {name: store.sha256(f"{FOLDER}/{name}") for name in store.names(FOLDER)}
+    hashes = {
+        f"{folder}/{name}": store.sha256(f"{folder}/{name}")
+        for folder in (SHARDS, SELECTION)
+        for name in store.names(folder)
+    }
     sink = pa.BufferOutputStream()
     table = ledger(store).combine_chunks()
     with pa.ipc.new_stream(sink, table.schema) as writer:

@@ -52,6 +52,28 @@ class HashCollect(BaseStage):
         return pa.Table.from_pylist(rows, kind).add_column(0, "key", batch["key"])
 
 
+@dataclass
+class HashCopies(HashCollect):
+    """The same, and `?N` behind a URL for a copy of its picture: N pixels wider, N bits away."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """A picture of each row, but for every fifth, which is gone with its copies."""
+        kind = pa.schema([*self.writes, *self.telemetry, pa.field("reason", pa.string())])
+        rows = [_copy(*url.partition("?")[::2]) for url in batch["url"].to_pylist()]
+        return pa.Table.from_pylist(rows, kind).add_column(0, "key", batch["key"])
+
+
+def _copy(url: str, number: str) -> dict[str, Any]:
+    told = _picture(url)
+    if not number or "phash" not in told:
+        return told
+    width = told["width"] + int(number)
+    sizes = {"width": width, "original_width": width}
+    phash = int(told["phash"], 16) ^ ((1 << int(number)) - 1)
+    digest = hashlib.sha256(f"{url}?{number}".encode()).hexdigest()
+    return told | sizes | {"phash": f"{phash:016x}", "sha256": digest}
+
+
 def is_gone(url: str) -> bool:
     """Whether `HashCollect` finds nothing there."""
     return int(hashlib.sha256(url.encode()).hexdigest(), 16) % 5 == 0
@@ -66,6 +88,21 @@ def _picture(url: str) -> dict[str, Any]:
     size = {"width": 24, "height": 16, "original_width": 24, "original_height": 16}
     told |= {"image": encode_jpeg(pixels, 90), "format": "JPEG"}
     return told | size | {"sha256": digest, "phash": digest[:16]}
+
+
+@dataclass
+class HashEmbed(BaseStage):
+    """Unit vectors by hash: each bit that differs takes 1/32 from the cosine."""
+
+    name: ClassVar[str] = "embed"
+    reads: ClassVar[tuple[str, ...]] = ("phash",)
+    writes: ClassVar[pa.Schema] = pa.schema([("embedding", pa.list_(pa.float16(), 64))])
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """A vector of each picture."""
+        hashes = [int(phash, 16) for phash in batch["phash"].to_pylist()]
+        signs = [[1 - 2 * (value >> bit & 1) for bit in range(64)] for value in hashes]
+        return _answer(self, batch, list(np.asarray(signs, np.float16).reshape(-1, 64) / 8))
 
 
 @dataclass

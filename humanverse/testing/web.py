@@ -34,9 +34,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ANY = "any"
 """The fate of an honest picture: whatever the filter makes of it, but it must be fetched."""
+SHOWN = "kept once"
+"""The fate of several copies of one good picture: one of them is kept, the others are its
+near-duplicates. Without a selection all are kept."""
 CANARY = "127.0.0.2"
 """A loopback address that the recipe does not allow; whatever connects to it has broken out."""
-COLLECTED = frozenset({"no_person", "too_many_people", "people_too_small", None})
+COLLECTED = frozenset({"no_person", "too_many_people", "people_too_small", "near_duplicate", None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,9 @@ class Web:
             (
                 row,
                 reasons[n],
-                reasons[n] == row.fate or (row.fate == ANY and reasons[n] in COLLECTED),
+                reasons[n] == row.fate
+                or (row.fate == ANY and reasons[n] in COLLECTED)
+                or (row.fate == SHOWN and reasons[n] in (None, "near_duplicate")),
             )
             for n, row in enumerate(self.rows)
         ]
@@ -260,7 +265,7 @@ def _misbehaving(
     return (
         ("gone", "a page that is gone", "http_gone", status(404)),
         ("forbidden", "a page for others", "http_refused", status(403)),
-        ("recovers", "500 at first, then fine", None, fails_first(good)),
+        ("recovers", "500 at first, then fine", SHOWN, fails_first(good)),
         ("broken-server", "500 for ever", "http_server_error", status(500)),
         ("stalls", "half a picture, then silence", "timeout", stalls(good)),
         ("endless", "a picture without end", "too_many_bytes", endless),
@@ -268,8 +273,9 @@ def _misbehaving(
         ("truncated", "half a picture", "broken_image", serve(good[: len(good) // 2])),
         ("bomb", "1.6 billion pixels", "too_many_pixels", serve(pixel_bomb(), "image/png")),
         ("small", "a thumbnail", "too_small", serve(small)),
-        ("cmyk", "a picture for print", None, serve(_cmyk(upright))),
-        ("rotated", "a picture to be turned", None, serve(_rotated(upright))),
+        ("cmyk", "a picture for print", SHOWN, serve(_cmyk(upright))),
+        ("rotated", "a picture to be turned", SHOWN, serve(_rotated(upright))),
+        ("smaller", "the same, encoded smaller", "near_duplicate", serve(_smaller(upright))),
         ("opted-out", "not to be used", "opted_out", serve(good, **{"X-Robots-Tag": "noai"})),
         ("disallowed", "not for robots", "robots", serve(good)),
         (
@@ -303,6 +309,11 @@ def _cmyk(pixels: Any) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).convert("CMYK").save(out, "JPEG", quality=95)
     return out.getvalue()
+
+
+def _smaller(pixels: Any) -> bytes:
+    small = cv2.resize(pixels, (360, 360), interpolation=cv2.INTER_AREA)
+    return encode_jpeg(np.asarray(small, np.uint8), 80)
 
 
 def _rotated(pixels: Any) -> bytes:

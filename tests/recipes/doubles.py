@@ -5,6 +5,7 @@ from humanverse.filter.people import ChoosePeople
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe
+from humanverse.select import Select
 from humanverse.testing.stages import HashDetect, HashLabels
 
 recipe = Recipe(
@@ -22,5 +23,6 @@ recipe = Recipe(
     ],
     filter=[HashDetect(), ChoosePeople(min_area=0.2)],
     annotate=[HashLabels()],
+    select=Select(),
     pack=Pack(units_per_shard=3),
 )

@@ -219,7 +219,8 @@ def test_a_run_that_began_before_is_found_out_and_mended(root, web, tmp_path):
     list(run_local(store, work.tasks, work.stages, work.tasks.needed))
     build(ANEW, [], root, settings=Settings("local"))
     findings = verify(store)
-    assert [f.partition(":")[0] for f in findings] == [f"unit {row['unit']}", findings[1][:11]]
+    places = [finding.partition(":")[0] for finding in findings]
+    assert places == [f"unit {row['unit']}", "select/selection.json", findings[2][:11]]
     assert all("humanverse takedown" in finding for finding in findings)
     takedown(root, file)
     assert_away(root, [row])
