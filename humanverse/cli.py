@@ -148,7 +148,7 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _run(args: argparse.Namespace) -> int:
     from humanverse.layers.ledger import funnel
     from humanverse.layers.store import Store
-    from humanverse.pack.shards import DATASET
+    from humanverse.pack.listing import DATASET
     from humanverse.recipe import load_recipe
     from humanverse.run import build
 

@@ -23,7 +23,7 @@ from rich.table import Table
 from humanverse.layers.commit import Commit
 from humanverse.layers.ledger import Funnel
 from humanverse.layers.selected import Selection
-from humanverse.pack.shards import Shard
+from humanverse.pack.listing import Shard
 from humanverse.run.build import Watcher
 
 if TYPE_CHECKING:

@@ -111,6 +111,11 @@ class Commits:
         return str(self._names[row])
 
 
+def are_current(layers: Mapping[str, Layer], marks: Mapping[str, str]) -> bool:
+    """Whether a unit's layers are all there and of these settings."""
+    return all(name in layers and layers[name].fingerprint == mark for name, mark in marks.items())
+
+
 @dataclass(frozen=True)
 class Tally:
     """What the commits say of all planned units, without their files: arrays by unit and stage."""

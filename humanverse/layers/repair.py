@@ -27,7 +27,7 @@ from humanverse.layers.selected import discard
 from humanverse.layers.store import Store
 from humanverse.layers.verify import UNREADABLE, damaged_layers, damaged_lists, damaged_shards
 from humanverse.layers.verify_select import damaged_selection
-from humanverse.pack.shards import DATASET, FORMER, packed_so_far
+from humanverse.pack.listing import DATASET, FORMER, packed_so_far
 
 
 def repair(store: Store) -> Iterator[str]:

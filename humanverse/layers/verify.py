@@ -25,7 +25,8 @@ from humanverse.layers.takedown import former_files, taken_keys
 from humanverse.layers.tombstones import read_tombstones
 from humanverse.layers.verify_select import damaged_selection, unlike_selection
 from humanverse.pack.card import read_sums
-from humanverse.pack.shards import DATASET, INDEX, SUMS, Shard, place_columns, read_shards
+from humanverse.pack.index import place_columns
+from humanverse.pack.listing import DATASET, INDEX, SUMS, Shard, read_shards
 
 UNREADABLE = (
     *(OSError, pa.ArrowException, tarfile.TarError, DataError),

@@ -23,7 +23,8 @@ from humanverse.layers.selected import (
     summed,
 )
 from humanverse.layers.store import Store
-from humanverse.pack.shards import DATASET, ranges, read_shards
+from humanverse.pack.listing import DATASET, read_shards
+from humanverse.pack.shards import ranges
 
 
 def damaged_selection(store: Store) -> Iterator[str]:

@@ -11,7 +11,7 @@ from humanverse import schema
 from humanverse.errors import DataError
 from humanverse.layers.ledger import Funnel, all_reasons, funnel, recipe_of
 from humanverse.layers.store import Store
-from humanverse.pack.shards import DATASET, FOLDER, INDEX, SUMS, Shard
+from humanverse.pack.listing import DATASET, FOLDER, INDEX, SUMS, Shard
 
 
 def write_card(store: Store, shards: list[Shard]) -> None:

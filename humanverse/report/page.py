@@ -15,7 +15,7 @@ from humanverse.layers.ledger import Funnel, all_reasons, funnel, recipe_of
 from humanverse.layers.store import Store
 from humanverse.load import Dataset
 from humanverse.load import open as open_dataset
-from humanverse.pack.shards import INDEX
+from humanverse.pack.listing import INDEX
 from humanverse.report.overlays import panel
 
 FOLDER = "report"

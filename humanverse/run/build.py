@@ -22,7 +22,8 @@ from humanverse.layers.selected import Selection, discard
 from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones, told_of
 from humanverse.pack.card import write_card
-from humanverse.pack.shards import Shard, pack
+from humanverse.pack.listing import Shard
+from humanverse.pack.shards import pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
 from humanverse.run.retry import named, retry

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from humanverse import plan
 from humanverse.collect.blocked import Blocklist
 from humanverse.errors import DataError, UsageError
-from humanverse.layers.commits import Commits
+from humanverse.layers.commits import Commits, are_current
 from humanverse.layers.ledger import recipe_of, stage_marks, stage_names
 from humanverse.layers.listed import COLUMNS, LATER, TAKEN_DOWN, Hit, Names, hits
 from humanverse.layers.rolled import roll_up
@@ -31,16 +31,8 @@ from humanverse.layers.store import Store
 from humanverse.layers.takedown import former_files, remove_rows, taken_keys
 from humanverse.layers.tombstones import add_tombstones, read_tombstones
 from humanverse.pack.card import write_card
-from humanverse.pack.shards import (
-    INDEX,
-    Shard,
-    are_current,
-    caption_so_far,
-    pack,
-    packed_so_far,
-    ranges,
-    unlisted_shards,
-)
+from humanverse.pack.listing import INDEX, Shard, caption_so_far, packed_so_far, unlisted_shards
+from humanverse.pack.shards import pack, ranges
 
 PICTURES = "report/pictures"
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from humanverse import plan, schema
 from humanverse.errors import UsageError
 from humanverse.layers.commit import Layer
-from humanverse.layers.commits import Commits, content
+from humanverse.layers.commits import Commits, are_current, content
 from humanverse.layers.selected import (
     Selection,
     files_of,
@@ -33,7 +33,6 @@ from humanverse.layers.selected import (
     write_selection,
 )
 from humanverse.layers.store import Store
-from humanverse.pack.shards import are_current
 from humanverse.select.choose import ALONE, Choice, Rows, choose
 from humanverse.select.known import Known, known, mark
 from humanverse.select.settings import EMBEDDING, Select

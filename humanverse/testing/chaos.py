@@ -23,7 +23,7 @@ from humanverse.layers.failpoints import Armed
 from humanverse.layers.ledger import ledger
 from humanverse.layers.selected import FOLDER as SELECTION
 from humanverse.layers.store import Store
-from humanverse.pack.shards import FOLDER as SHARDS
+from humanverse.pack.listing import FOLDER as SHARDS
 from humanverse.run.build import Runner, Settings, build
 
 COUNTING = Armed("begun", 0, "raise")
