@@ -11,7 +11,7 @@ dataset, by `annotate --only`.
         --set collect.contact=you@example.org \
         --set quality.clip=weights/clip-l14 --set quality.gpus=1 \
         --set people.weights=weights/rf-detr-large --set outpaint.weights=weights/sd2-inpainting \
-        --set pose.weights=weights/vitpose-wholebody \
+        --set pose.weights=weights/vitpose+_huge.pth \
         --set depth.weights=weights/omnidata_dpt_depth_v2.ckpt \
         --set normals.weights=weights/omnidata_dpt_normal_v2.ckpt
 

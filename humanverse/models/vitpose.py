@@ -1,7 +1,7 @@
 """Whole-body pose by ViTPose and ViTPose++ (arXiv 2204.12484, 2212.04246), through transformers.
 
 HyperHuman labelled its pictures with the largest of them. A folder in the library's own layout is
-loaded; cropping, batching and decoding are done here, on the device. Code and published
+loaded, or a checkpoint of the authors'; cropping, batching and decoding are done here, on the device. Code and published
 weights are under Apache-2.0.
 """
 
@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from humanverse.errors import UsageError
 from humanverse.keypoints import BODY, COUNT, FLIP
+from humanverse.models import vitpose_weights
 from humanverse.models.base import Image
 from humanverse.models.crops import Window, cut, frames_of, placed, windows_of
 from humanverse.models.heatmaps import decode_heatmaps, unmirrored_maps
 from humanverse.models.hub_folder import check_folder, load_model, load_processor, normalisation
 from humanverse.models.torched import Engine, How, normalised
+from humanverse.models.weight_files import check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -34,22 +36,28 @@ class VitPose:
     """Keypoints of each person by a ViTPose model: 133, or COCO's 17 and 116 of confidence 0."""
 
     def __init__(
-        self, folder: Path, expert: int | None = None, flip: bool = False, how: How | None = None
+        self, weights: Path, expert: int | None = None, flip: bool = False, how: How | None = None
     ) -> None:
-        """Load a folder with `config.json`, `model.safetensors`, `preprocessor_config.json`.
+        """Load a folder with `config.json`, `model.safetensors`, `preprocessor_config.json`, or a
+        checkpoint of the authors'.
 
         `expert` is the data set whose expert looks, in a model that has several; None takes that
         of the number of keypoints. `flip` has each person looked at a second time, mirrored.
 
         Raises:
-            UsageError: the folder holds no such model.
+            UsageError: there is no such model in it.
         """
-        check(folder)
-        model = load_model(folder, "VitPoseForPoseEstimation")
-        processor = load_processor(folder, "VitPoseImageProcessor")
+        check(weights)
+        if weights.is_file():
+            model, processor = vitpose_weights.load(weights)
+        else:
+            model = load_model(weights, "VitPoseForPoseEstimation")
+            processor = load_processor(weights, "VitPoseImageProcessor")
         self._points: int = model.config.num_labels
         if self._points not in EXPERTS:
-            raise UsageError(f"{folder} gives {self._points} keypoints, not {COUNT} or {BODY.stop}")
+            raise UsageError(
+                f"{weights} gives {self._points} keypoints, not {COUNT} or {BODY.stop}"
+            )
         self._expert = _expert(model.config.backbone_config.num_experts, self._points, expert)
         self._shape: tuple[int, int] = (processor.size["width"], processor.size["height"])
         self._normal = normalisation(processor)
@@ -93,13 +101,16 @@ class VitPose:
         return maps
 
 
-def check(folder: Path | None) -> None:
-    """Refuse a folder that is none, without loading it.
+def check(weights: Path | None) -> None:
+    """Refuse a file or folder that is none, without loading it.
 
     Raises:
         UsageError: a file or the package is missing, or the model is of another type.
     """
-    check_folder(folder, "pose.model=vitpose", ("vitpose",))
+    if weights is not None and weights.is_file():
+        check_weights(weights, "pose.model=vitpose")
+    else:
+        check_folder(weights, "pose.model=vitpose", ("vitpose",))
 
 
 def _expert(experts: int, points: int, wanted: int | None) -> int | None:
