@@ -27,7 +27,7 @@ class Pose(OnCanvas):
 
     model: Model = "blazepose"
     weights: Path | None = None
-    """A checkpoint of mmpose; a ViTPose, as a folder or its authors' file; blazepose has its own."""
+    """A checkpoint of mmpose; a ViTPose, as a folder or as its authors' file; blazepose has one."""
     config: Path | None = None
     """mmpose: the name of one of its configs, or a file."""
     expert: int | None = None

@@ -1,8 +1,8 @@
 """Whole-body pose by ViTPose and ViTPose++ (arXiv 2204.12484, 2212.04246), through transformers.
 
 HyperHuman labelled its pictures with the largest of them. A folder in the library's own layout is
-loaded, or a checkpoint of the authors'; cropping, batching and decoding are done here, on the device. Code and published
-weights are under Apache-2.0.
+loaded, or a checkpoint of the authors'; cropping, batching and decoding are done here, on the
+device. Code and published weights are under Apache-2.0.
 """
 
 from __future__ import annotations
