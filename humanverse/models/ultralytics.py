@@ -289,7 +289,8 @@ def _in_rows(
 
 
 def _isolate() -> None:
-    """Keep the package from sending statistics, looking for updates and installing anything.
+    """Keep the package from sending statistics, looking for updates, installing anything, and
+    changing other packages.
 
     It reads its switches once, when it is first imported, so they are set before; where somebody
     imported it earlier, what it made of them is set instead.
@@ -298,7 +299,10 @@ def _isolate() -> None:
 
     os.environ.setdefault("YOLO_CONFIG_DIR", str(cache_folder() / "ultralytics"))
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", YOLO_VERBOSE="false")
-    from ultralytics.utils import checks, events
+    from PIL import Image
+    from ultralytics.utils import checks, events, patches
 
     events.events.enabled = False
     checks.AUTOINSTALL = False
+    # It has Pillow look for a package wherever bytes are no image, for all in this process.
+    Image.open = patches._image_open

@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from models.odd import odd_pictures
+from PIL import Image, UnidentifiedImageError
 
 from humanverse.errors import UsageError
 from humanverse.models.onnx import onnx_session
@@ -147,6 +149,13 @@ def pictures_of_some_size():
         for image in odd_pictures()
         if min(image.shape[:2]) > 1
     ]
+
+
+def test_pillow_says_of_what_is_no_image_what_it_says_without_the_package():
+    pytest.importorskip("ultralytics", reason="ultralytics is not installed")
+    _isolate()
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(b"no image"))
 
 
 @pytest.mark.parametrize("kind", ["yolo11n", "yolo26n"])
