@@ -18,7 +18,7 @@ dataset, by `annotate --only`.
 docs/models.md tells where the weights come from, and under which licences.
 """
 
-from humanverse.annotate import Depth, Normals, Outpaint, Pose
+from humanverse.annotate import Captions, Depth, Normals, Outpaint, Pose
 from humanverse.collect import Collect
 from humanverse.filter import People, Quality
 from humanverse.pack import Pack
@@ -45,6 +45,7 @@ recipe = Recipe(
         Pose(model="vitpose", outpainted=True, gpus=1),
         Depth(model="omnidata", outpainted=True, gpus=1),
         Normals(model="omnidata", outpainted=True, gpus=1),
+        Captions(gpus=1),
     ],
     select=Select(near_duplicates="drop", max_distance=4),
     pack=Pack(units_per_shard=50),

@@ -1,7 +1,5 @@
 """Canvases filled by a diffusion model are those of the library's own pipeline."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
@@ -15,64 +13,16 @@ from humanverse.testing.scenes import render
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
-transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip("transformers", reason="transformers is not installed")
+
+from models.small_inpainting import inpainting_folder  # noqa: E402  # it needs both
 
 CPU = How(device="cpu", batch=2)
-WORDS = ["<|startoftext|>", "<|endoftext|>", "a", "person</w>", "a</w>", "in", "room</w>"]
-
-
-def tokenizer(folder):
-    (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(WORDS)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    files = str(folder / "vocab.json"), str(folder / "merges.txt")
-    return transformers.CLIPTokenizer(*files, model_max_length=77)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A small pipeline with seeded weights, in a folder as the library saves it."""
-    torch.manual_seed(0)
-    blocks = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
-    unet = diffusers.UNet2DConditionModel(
-        sample_size=16,
-        in_channels=9,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=8,
-        **blocks,
-    )
-    vae = diffusers.AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        **blocks,
-    )
-    text = transformers.CLIPTextConfig(
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        vocab_size=len(WORDS),
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    path = tmp_path_factory.mktemp("inpaint")
-    pipeline = diffusers.StableDiffusionInpaintPipeline(
-        vae=vae,
-        text_encoder=transformers.CLIPTextModel(text),
-        tokenizer=tokenizer(tmp_path_factory.mktemp("words")),
-        unet=unet,
-        scheduler=diffusers.DDIMScheduler(
-            prediction_type="v_prediction", steps_offset=1, clip_sample=False
-        ),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(path)
-    return path
+    return inpainting_folder(tmp_path_factory.mktemp("models") / "inpaint")
 
 
 @pytest.fixture(scope="module")
