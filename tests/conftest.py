@@ -6,11 +6,15 @@ import tempfile
 import threading
 from pathlib import Path
 
+import hypothesis
 import pytest
 from shared import HERE, pictures
 
 from humanverse.testing.web import picture_web
 
+# How long an example takes depends on whoever else uses the machine.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 os.environ.setdefault("HUMANVERSE_OFFLINE", "1")
 # Nobody looks for a bucket, or for credentials, beyond loopback.
 os.environ.update(AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_EC2_METADATA_DISABLED="true")

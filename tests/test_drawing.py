@@ -39,7 +39,7 @@ def test_nothing_is_drawn_of_points_that_are_not_sure(draw):
 
 
 @BOTH
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 30), left=st.floats(-1e9, 1e9), top=st.floats(-1e9, 1e9))
 def test_places_far_outside_do_no_harm(draw, seed, left, top):
     keypoints = render(seed % 3, 32, 32, people=1).keypoints + np.float32([left, top, 0])
