@@ -42,7 +42,7 @@ class View:
         out = (np.asarray(points, np.float64) - [self.left, self.top]) * scale
         if self.mirrored:
             out[..., 0] = self.size[1] - out[..., 0]
-        return out.astype(np.float32)
+        return np.asarray(out, np.float32)
 
     def pixels(self, picture: NDArray[Any]) -> NDArray[Any]:
         """A picture or map (H, W) or (H, W, c) as (size, c): mean where it shrinks, else linear."""

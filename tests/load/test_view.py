@@ -58,7 +58,7 @@ def edges(depth):
     return steep
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), SIZES)
 def test_a_spot_of_the_picture_is_where_its_keypoint_is(seed, size):
     """A bright pixel, a keypoint on it, depth and a normal of its own: one place after any view."""
@@ -85,7 +85,6 @@ def test_a_spot_of_the_picture_is_where_its_keypoint_is(seed, size):
     assert sign < 0 if view.mirrored else sign > 0
 
 
-@settings(deadline=None)
 @given(SIZES, SIZES, st.integers(0, 1000))
 def test_views_lie_inside_their_picture_and_come_out_at_their_size(shape, size, seed):
     picture = np.zeros(shape, np.float32)
