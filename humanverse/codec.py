@@ -6,6 +6,8 @@ RGB = (n + 1) / 2. Both open in common tools, and any PNG of such content is rea
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,7 @@ def decode_jpeg(jpeg: bytes) -> NDArray[np.uint8]:
     Raises:
         DataError: it cannot be decoded.
     """
-    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
-        raise DataError("a stored picture cannot be decoded: run `humanverse verify`")
-    return np.asarray(pixels, np.uint8)
+    return np.asarray(_decoded(jpeg, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
@@ -64,8 +63,12 @@ def depth_codes(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float, 
 
 
 def decode_depth(png: bytes, scale: float, offset: float) -> NDArray[np.float32]:
-    """The map, (H, W), in the unit its kind tells."""
-    codes = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    """The map, (H, W), in the unit its kind tells.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    codes = _decoded(png, cv2.IMREAD_UNCHANGED)
     return np.asarray(codes, np.float32) * np.float32(scale) + np.float32(offset)
 
 
@@ -81,8 +84,19 @@ def normal_codes(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def decode_normals(png: bytes) -> NDArray[np.float32]:
-    """Unit vectors, (H, W, 3): +X right, +Y up, +Z towards the viewer."""
-    codes = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
+    """Unit vectors, (H, W, 3): +X right, +Y up, +Z towards the viewer.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    codes = _decoded(png, cv2.IMREAD_COLOR_RGB)
     vectors = np.asarray(codes, np.float32) / 127.5 - 1
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, 1e-6), np.float32)
+
+
+def _decoded(data: bytes, how: int) -> Any:
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    if pixels is None:
+        raise DataError("a stored picture cannot be decoded: run `humanverse verify`")
+    return pixels

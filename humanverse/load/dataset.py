@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from humanverse.codec import decode_depth, decode_jpeg, decode_normals
 from humanverse.errors import DataError, UsageError
 from humanverse.layers.store import Store
+
+if TYPE_CHECKING:
+    from humanverse.load.loader import Loader
 
 Sample = dict[str, Any]
 
@@ -69,8 +72,30 @@ class Dataset:
         for column in self.columns:
             data = self._read(row, MEMBERS[column])
             if data is not None:
-                sample |= _decoded(column, data, row)
+                sample |= self._decoded(column, data, row)
         return sample
+
+    def key(self, number: int) -> str:
+        """The key of a sample."""
+        return str(self.table["key"][number])
+
+    def loader(self, batch_size: int, *, epoch: int = 0, **reading: Any) -> Loader:
+        """Batches for training: see `humanverse.load.loader.Reading` for what can be said.
+
+        >>> for batch in dataset.loader(256, image_size=512, crop="random"):  # doctest: +SKIP
+        ...     batch["image"].shape
+        (256, 512, 512, 3)
+
+        Raises:
+            UsageError: batches of this size cannot be, or a name is unknown.
+        """
+        from humanverse.load.loader import Loader, Reading
+
+        known = Reading.__dataclass_fields__.keys() - {"batch_size"}
+        if unknown := reading.keys() - known:
+            names = ", ".join(sorted(known))
+            raise UsageError(f"a loader has no {', '.join(sorted(unknown))}: choose of {names}")
+        return Loader(self, Reading(batch_size, **reading), epoch)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[number] for number in range(len(self)))
@@ -95,6 +120,15 @@ class Dataset:
 
     def __del__(self) -> None:
         self.close()
+
+    def _decoded(self, column: str, data: bytes, row: dict[str, Any]) -> Sample:
+        try:
+            return _decoded(column, data, row)
+        except (DataError, ValueError, LookupError, TypeError) as error:
+            raise DataError(
+                f"{row['key']}.{MEMBERS[column]} of shard {row['shard']:05d} in {self.root} cannot "
+                f"be read ({str(error).splitlines()[0]}): run `humanverse verify`"
+            ) from error
 
     def _number(self, key: str) -> int:
         if self._keys is None:

@@ -29,7 +29,7 @@ WINDOW: Final = 128
 Last = Literal["drop", "keep"]
 """What becomes of samples that do not fill the last batch of an epoch."""
 
-_BLOCKS, _WINDOW, _SAMPLE = 0, 1, 2
+_BLOCKS, _WINDOW, _SAMPLE, _REPLACEMENT = 0, 1, 2, 3
 """What random numbers are for: none are used twice."""
 
 Places = NDArray[np.int64]
@@ -145,6 +145,11 @@ def sample_random(seed: int, epoch: int, key: str) -> np.random.Generator:
     `key` is the sample's, 32 hex digits.
     """
     return _random(seed, epoch, _SAMPLE, int(key[:16], 16), int(key[16:], 16))
+
+
+def replacement(seed: int, epoch: int, sample: int, attempt: int) -> int:
+    """A number that says who stands in for a sample that cannot be read, at each attempt."""
+    return int(_random(seed, epoch, _REPLACEMENT, sample, attempt).integers(1 << 62))
 
 
 def _random(*words: int) -> np.random.Generator:
