@@ -79,6 +79,10 @@ TELEMETRY: dict[str, Column] = {
 PEOPLE: dict[str, Column] = {
     "boxes": Column(pa.list_(BOX), "all person boxes found, xyxy in pixels of the stored picture"),
     "box_scores": Column(pa.list_(pa.float32()), "their scores, highest first"),
+    "mask_areas": Column(
+        pa.list_(pa.float32()),
+        "share of the frame that each box's person covers; no pixel is two people's",
+    ),
     "person_count": Column(pa.int32(), "boxes whose score counts"),
     "person_area": Column(pa.float32(), "share of the frame they cover, by the recipe's rule"),
     "person_boxes": Column(pa.list_(BOX), "the boxes that count, xyxy in pixels"),

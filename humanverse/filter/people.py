@@ -1,24 +1,30 @@
 """People in a picture: a stage with a model finds boxes, a cheap one decides by them.
 
 The paper keeps 1 to 3 people "with an area ratio exceeding 15 %" and does not say whose area:
-union of the boxes is our reading, the largest box and the sum are settings.
+union of the boxes is our reading; the largest box, the sum, and people's masks are settings.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from humanverse import schema
-from humanverse.filter.coverage import Rule, coverage
+from humanverse.errors import UsageError
+from humanverse.filter.coverage import coverage
 from humanverse.filter.detectors import MIN_SCORES, Detector, check_detector, make_detector
+from humanverse.filter.segment import SegmentPeople
+from humanverse.filter.segmenters import Segmenter
 from humanverse.inference import Inference, NetworkSettings
 from humanverse.models.base import Detections, PersonDetector
 from humanverse.stage import RIDES_ALONG, BaseStage, Resources, Stage, operational
+
+Rule = Literal["union", "largest", "sum", "mask"]
+"""Of boxes: the area under any, of the largest, of all with overlaps twice. mask: under masks."""
 
 
 @dataclass
@@ -62,7 +68,6 @@ class ChoosePeople(BaseStage):
     """Counts the boxes that count, measures what they cover, and decides."""
 
     name: ClassVar[str] = "people"
-    reads: ClassVar[tuple[str, ...]] = ("boxes", "box_scores", "width", "height")
     writes: ClassVar[pa.Schema] = schema.writes(
         "person_count", "person_area", "person_boxes", "person_scores"
     )
@@ -76,6 +81,12 @@ class ChoosePeople(BaseStage):
     min_area: float = 0.15
     rule: Rule = "union"
 
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]  # here a setting decides
+        """Boxes and their scores, and what tells how much of the picture they cover."""
+        covered = ("mask_areas",) if self.rule == "mask" else ("width", "height")
+        return ("boxes", "box_scores", *covered)
+
     def __call__(self, batch: pa.Table) -> pa.Table:
         """People of each picture, and a reason where they are not as wanted."""
         rows = [self._decide(row) for row in batch.drop_columns("key").to_pylist()]
@@ -86,7 +97,10 @@ class ChoosePeople(BaseStage):
         scores = np.asarray(row["box_scores"], np.float32)
         counts = scores >= np.float32(self.min_score)
         boxes = np.asarray(row["boxes"], np.float32).reshape(-1, 4)[counts]
-        area = coverage(boxes, row["width"], row["height"], self.rule)
+        if self.rule == "mask":
+            area = min(float(np.asarray(row["mask_areas"], np.float64)[counts].sum()), 1.0)
+        else:
+            area = coverage(boxes, row["width"], row["height"], self.rule)
         return {
             "person_count": len(boxes),
             "person_area": area,
@@ -105,7 +119,7 @@ class ChoosePeople(BaseStage):
 
 @dataclass
 class People(NetworkSettings):
-    """Both stages under one name in a recipe: find people, keep pictures by them."""
+    """These stages under one name in a recipe: find people, keep pictures by them."""
 
     name: ClassVar[str] = "people"
 
@@ -117,26 +131,56 @@ class People(NetworkSettings):
     min_people: int = 1
     max_people: int = 3
     min_area: float = 0.15
-    """Least share of the frame that people cover."""
+    """Least share of the frame that people cover, by the rule."""
     rule: Rule = "union"
+    segmenter: Segmenter | None = None
+    """Who makes the masks of rule=mask; None takes blazepose."""
+    segmenter_weights: Path | None = None
+    segmenter_min_score: float | None = None
+    """Score from which a box gets a mask; None takes half the score from which it counts, of the
+    detector's own."""
     trust: bool = operational(False)
     """Open a `.pt` file, which can run code."""
 
-    def stages(self) -> tuple[Stage, Stage]:
-        """The detection and the decision."""
-        score = MIN_SCORES[self.detector] if self.min_score is None else self.min_score
-        return (
-            DetectPeople(
-                detector=self.detector,
-                weights=self.weights,
-                trust=self.trust,
-                **self.network(),
-            ),
-            ChoosePeople(
-                min_score=score,
-                min_people=self.min_people,
-                max_people=self.max_people,
-                min_area=self.min_area,
-                rule=self.rule,
-            ),
+    def stages(self) -> tuple[Stage, ...]:
+        """The detection, the masks where they are wanted, and the decision."""
+        own = MIN_SCORES[self.detector]
+        score = own if self.min_score is None else self.min_score
+        detection = DetectPeople(
+            detector=self.detector,
+            weights=self.weights,
+            trust=self.trust,
+            **self.network(),
         )
+        decision = ChoosePeople(
+            min_score=score,
+            min_people=self.min_people,
+            max_people=self.max_people,
+            min_area=self.min_area,
+            rule=self.rule,
+        )
+        if self.rule == "mask":
+            return detection, self._segmentation(own / 2, score), decision
+        self._refuse_strangers()
+        return detection, decision
+
+    def _segmentation(self, own: float, counts: float) -> SegmentPeople:
+        least = own if self.segmenter_min_score is None else self.segmenter_min_score
+        if counts < least:
+            raise UsageError(
+                f"people.min_score={counts:g} counts boxes without masks, which begin at "
+                f"{least:g}: set people.segmenter_min_score to {counts:g}, or less"
+            )
+        return SegmentPeople(
+            segmenter=self.segmenter or "blazepose",
+            weights=self.segmenter_weights,
+            min_score=least,
+            trust=self.trust,
+            **self.network(),
+        )
+
+    def _refuse_strangers(self) -> None:
+        """Refuse settings that the rule has no use for: somebody meant another one."""
+        for name in ("segmenter", "segmenter_weights", "segmenter_min_score"):
+            if getattr(self, name) is not None:
+                raise UsageError(f"people.{name} is for people.rule=mask, not for {self.rule}")

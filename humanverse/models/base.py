@@ -41,6 +41,23 @@ class PersonDetector(Protocol):
         ...
 
 
+Owners = NDArray[np.uint16]
+"""(H, W), 0 where nobody is, i on the pixels of person i, who is row i - 1 of the boxes."""
+
+
+class PersonSegmenter(Protocol):
+    """Finds the pixels of people whose boxes are known."""
+
+    def segment(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[Owners]:
+        """For boxes (n, 4) of each image, best first, whose pixel each of its pixels is.
+
+        Where masks of two people overlap the pixel is the earlier one's. A person may have none.
+        """
+        ...
+
+
 class PoseEstimator(Protocol):
     """Finds the whole-body keypoints of people whose boxes are known."""
 

@@ -1,4 +1,4 @@
-"""YOLO detectors as ultralytics makes them: exports run here, checkpoints' networks in batches.
+"""YOLO networks as ultralytics makes them: exports run here, checkpoints' networks in batches.
 
 The ultralytics package, an optional extra that only `.pt` files need, and the models made with
 it are under AGPL-3.0, unless you hold another licence of theirs: that binds what you build on
@@ -22,30 +22,24 @@ from humanverse.errors import UsageError
 from humanverse.models.base import Detections, Image
 from humanverse.models.onnx import onnx_session
 from humanverse.models.torched import Engine, How, normalised, stacked
-from humanverse.models.yolox import suppressed
+from humanverse.models.ultralytics_heads import Instances, chosen_instances, decode_instances
 
 if TYPE_CHECKING:
     import torch
 
-PERSON: Final = 0
-"""Class id: COCO's first class, or the only one of a person detector. Its name varies."""
 PAD: Final = 114
-OVERLAP: Final = 0.7
-"""IoU above which the weaker of two boxes is dropped; the package's own default."""
-MOST: Final = 300
-"""Most boxes of an image; the package's own default."""
-END_TO_END_COLUMNS: Final = 6
-"""x0, y0, x1, y1, score, class: a head that needs no suppression gives these."""
 
 Array = NDArray[np.float32]
 
 
-class _Network(Protocol):
+class Network(Protocol):
+    """A YOLO network, whoever runs it."""
+
     size: tuple[int, int]
     """Height and width of its input."""
 
-    def __call__(self, pictures: Sequence[Image]) -> list[tuple[Array, Array]]:
-        """Person boxes (n, 4), xyxy in pixels, and scores (n,), best first, of each picture."""
+    def __call__(self, pictures: Sequence[Image]) -> list[Instances]:
+        """The people in each picture of that size."""
         ...
 
 
@@ -72,20 +66,27 @@ class UltralyticsDetector:
             UsageError: the file is missing, of another kind, or not trusted.
 
         """
-        path, how = Path(path), how or How()
-        check(path, trusted, how)
-        self._network: _Network = (
-            _Export(path, least, how) if path.suffix == ".onnx" else _Checkpoint(path, least, how)
-        )
+        self._network = load_network(Path(path), trusted, least, how or How())
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One result an image; an image without people gives empty arrays."""
         boxed = [letterbox(image, self._network.size) for image in images]
         found = self._network([picture for picture, _, _ in boxed])
         return [
-            _unboxed(image, *people, scale, corner)
+            Detections(unboxed(image, people.boxes, scale, corner), people.scores)
             for image, people, (_, scale, corner) in zip(images, found, boxed, strict=True)
         ]
+
+
+def load_network(path: Path, trusted: bool, least: float, how: How, masks: bool = False) -> Network:
+    """The network of a file, one with prototypes of `masks` if they are asked for.
+
+    Raises:
+        UsageError: as `check`, or the network is made for something else.
+    """
+    check(path, trusted, how)
+    kind = _Export if path.suffix == ".onnx" else _Checkpoint
+    return kind(path, least, how, masks)
 
 
 def check(path: Path | None, trusted: bool, how: How) -> None:
@@ -116,11 +117,12 @@ def check(path: Path | None, trusted: bool, how: How) -> None:
         )
 
 
-def _unboxed(image: Image, boxes: Array, scores: Array, scale: Array, corner: Array) -> Detections:
+def unboxed(image: Image, boxes: Array, scale: Array, corner: Array) -> Array:
+    """Boxes (n, 4) of a letterboxed picture in pixels of the image."""
     height, width = image.shape[:2]
     limits = np.array([width, height, width, height], np.float32)
     inside = (boxes - np.tile(corner, 2)) / np.tile(scale, 2)
-    return Detections(np.clip(inside, 0, limits).astype(np.float32), scores)
+    return np.clip(inside, 0, limits).astype(np.float32)
 
 
 def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, Array, Array]:
@@ -144,9 +146,11 @@ def letterbox(image: Image, size: tuple[int, int]) -> tuple[Image, Array, Array]
 class _Export:
     """An ONNX export on one CPU thread, without the package."""
 
-    def __init__(self, path: Path, least: float, how: How) -> None:
+    def __init__(self, path: Path, least: float, how: How, masks: bool) -> None:
         self._session: Any = onnx_session(path)
-        self._least = least
+        self._least, self._masks = least, masks
+        if masks and not any(len(given.shape) == 4 for given in self._session.get_outputs()):
+            raise UsageError(f"{path} gives no masks: export a model for segmentation")
         entry = self._session.get_inputs()[0]
         if len(entry.shape) != 4:
             raise UsageError(f"{path} is no export of a detector: its input is {entry.shape}")
@@ -168,54 +172,39 @@ class _Export:
         height, width = json.loads(told)
         return height, width
 
-    def __call__(self, pictures: Sequence[Image]) -> list[tuple[Array, Array]]:
+    def __call__(self, pictures: Sequence[Image]) -> list[Instances]:
         found = []
         for start in range(0, len(pictures), self._batch):
-            raw = self._raw(pictures[start : start + self._batch])
-            found += [decode(one, self.size, self._least) for one in raw]
+            given = self._raw(pictures[start : start + self._batch])
+            prototypes = next((one for one in given if one.ndim == 4), None)
+            for row, raw in enumerate(next(one for one in given if one.ndim == 3)):
+                base = None if prototypes is None else prototypes[row]
+                people = decode_instances(
+                    raw, self.size, self._least, 0 if base is None else len(base)
+                )
+                found.append(Instances(*people, base if self._masks else None))
         return found
 
-    def _raw(self, pictures: Sequence[Image]) -> Array:
+    def _raw(self, pictures: Sequence[Image]) -> list[Array]:
         missing = (self._fixed or 0) - len(pictures)
         filled = [*pictures, *[pictures[-1]] * max(0, missing)]
         tensor = np.ascontiguousarray(stacked(filled).transpose(0, 3, 1, 2), np.float32)
-        raw: Array = self._session.run(None, {self._input: tensor / np.float32(255)})[0]
-        return raw[: len(pictures)]
-
-
-def decode(raw: Array, size: tuple[int, int], least: float) -> tuple[Array, Array]:
-    """Person boxes (n, 4), xyxy in input pixels, and scores (n,), best first, of one raw output.
-
-    That is (4 + classes, n) with centres and sizes, or (n, 6) from a head that needs no
-    suppression. A box that is of another class rather than a person is left out. Quantised exports
-    give boxes as fractions of the input, which no real box list in pixels is small enough to be
-    taken for.
-    """
-    if raw.shape[1] == END_TO_END_COLUMNS:
-        chosen = (raw[:, 5] == PERSON) & (raw[:, 4] > least)
-        return raw[chosen, :4], raw[chosen, 4]
-    centres, halves, classes = raw[:2].T, raw[2:4].T / 2, raw[4:]
-    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-    if boxes.max(initial=0) <= 2:
-        boxes = boxes * np.array([size[1], size[0], size[1], size[0]], np.float32)
-    scores = classes[PERSON]
-    chosen = (scores > least) & (classes.argmax(axis=0) == PERSON)
-    boxes, scores = boxes[chosen], scores[chosen]
-    kept = suppressed(boxes, scores, OVERLAP)[:MOST]
-    return boxes[kept], scores[kept]
+        given = self._session.run(None, {self._input: tensor / np.float32(255)})
+        return [one[: len(pictures)] for one in given]
 
 
 class _Checkpoint:
     """A checkpoint's network, loaded by the package and run without it, on any device."""
 
-    def __init__(self, path: Path, least: float, how: How) -> None:
+    def __init__(self, path: Path, least: float, how: How, masks: bool) -> None:
         _isolate()
         from ultralytics import YOLO
         from ultralytics.utils.checks import check_imgsz
 
         made = YOLO(str(path), task="detect")
-        if made.task != "detect":
-            raise UsageError(f"{path} is made to {made.task}, not to detect")
+        wanted = ("segment",) if masks else ("detect", "segment")
+        if made.task not in wanted:
+            raise UsageError(f"{path} is made to {made.task}, not to {wanted[0]}")
         network: Any = made.model
         size = made.overrides.get("imgsz", 640)
         stride = max(int(network.stride.max()), 32)
@@ -226,18 +215,24 @@ class _Checkpoint:
             head.end2end = True
         network = network.fuse(verbose=False)
         _keep_exact(head)
-        self._least = least
+        self._least, self._masks = least, masks
         self._engine = Engine(network, how)
 
-    def __call__(self, pictures: Sequence[Image]) -> list[tuple[Array, Array]]:
-        rows = self._engine.in_batches(pictures, self._step)
-        return [(boxes[scores > 0], scores[scores > 0]) for boxes, scores in rows]
+    def __call__(self, pictures: Sequence[Image]) -> list[Instances]:
+        return [
+            Instances(*(one[people[1] > 0] for one in people[:3]), *people[3:])
+            for people in self._engine.in_batches(pictures, self._step)
+        ]
 
     def _step(self, pictures: Sequence[Image]) -> tuple[torch.Tensor, ...]:
         pixels = self._engine.upload(stacked(pictures))
         given = self._engine(normalised(pixels, [0] * 3, [255] * 3))
         raw = given[0] if isinstance(given, (tuple, list)) else given
-        return chosen_people(raw.float(), self._least)
+        if not isinstance(raw, (tuple, list)):
+            return chosen_instances(raw.float(), self._least, 0)
+        raw, prototypes = raw
+        people = chosen_instances(raw.float(), self._least, prototypes.shape[1])
+        return (*people, prototypes.float()) if self._masks else people
 
 
 def _keep_exact(head: Any) -> None:
@@ -251,41 +246,6 @@ def _keep_exact(head: Any) -> None:
             return forward([feature.float() for feature in features])
 
     head.forward = exact
-
-
-def chosen_people(raw: torch.Tensor, least: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """`decode` for batches on a device: boxes (n, 300, 4) and scores (n, 300), 0 for no box."""
-    import torch
-
-    if raw.shape[2] == END_TO_END_COLUMNS:
-        scores = torch.where(raw[..., 5] == PERSON, raw[..., 4], torch.zeros_like(raw[..., 4]))
-        return raw[..., :4], torch.where(scores > least, scores, torch.zeros_like(scores))
-    from torchvision.ops import batched_nms
-
-    centres, halves = raw[:, :2].mT, raw[:, 2:4].mT / 2
-    boxes = torch.cat([centres - halves, centres + halves], dim=2)
-    best, classes = raw[:, 4:].max(dim=1)
-    image, row = torch.nonzero((best > least) & (classes == PERSON), as_tuple=True)
-    boxes, scores = boxes[image, row], best[image, row]
-    kept = batched_nms(boxes, scores, image, OVERLAP)
-    return _in_rows(boxes[kept], scores[kept], image[kept], len(raw))
-
-
-def _in_rows(
-    boxes: torch.Tensor, scores: torch.Tensor, image: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Boxes (m, 4) of any images, best first, as `MOST` rows for each of `count` images."""
-    import torch
-
-    order = torch.sort(image, stable=True).indices
-    image = image[order]
-    rank = torch.arange(len(image), device=image.device) - torch.searchsorted(image, image)
-    fits = rank < MOST
-    image, rank, order = image[fits], rank[fits], order[fits]
-    out = boxes.new_zeros((count, MOST, 5))
-    out[image, rank, :4] = boxes[order]
-    out[image, rank, 4] = scores[order]
-    return out[..., :4], out[..., 4]
 
 
 def _isolate() -> None:

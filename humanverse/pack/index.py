@@ -13,7 +13,7 @@ from humanverse.layers.store import Store
 from humanverse.pack.listing import FOLDER, Shard
 from humanverse.pack.sample import CANVAS_FIELDS, UNINDEXED
 
-LARGE = ("boxes", "box_scores", "keypoints")
+LARGE = ("boxes", "box_scores", "mask_areas", "keypoints")
 """Fields that stand in a sample's members alone."""
 
 

@@ -18,7 +18,7 @@ of ten million samples would grow by 15 GB."""
 DEPTH_FIELDS = ("depth_kind", "depth_scale", "depth_offset")
 CANVAS_FIELDS = ("canvas_left", "canvas_top")
 APART = (
-    *("boxes", "box_scores", "keypoints", "person_boxes", "person_scores"),
+    *("boxes", "box_scores", "mask_areas", "keypoints", "person_boxes", "person_scores"),
     *DEPTH_FIELDS,
     *CANVAS_FIELDS,
     *UNINDEXED,

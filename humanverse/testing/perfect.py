@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from humanverse.annotate import Depth, Normals, Pose
 from humanverse.filter.people import DetectPeople
-from humanverse.models.base import DepthKind, Detections, Image
+from humanverse.filter.segment import SegmentPeople
+from humanverse.models.base import DepthKind, Detections, Image, Owners
+from humanverse.models.owners import laid_over
 from humanverse.testing.scenes import Scene, mirror, render
 
 SMALL = (16, 16)
@@ -60,6 +62,12 @@ class Known:
         points = self.scenes[self.which(image)].keypoints
         return np.asarray(points * [*self.scale(image), 1], np.float32)
 
+    def owners(self, image: Image) -> Owners:
+        """Whose each pixel (H, W) is, by the rows of `boxes`; 0 where nobody is."""
+        ids = self.scenes[self.which(image)].person_ids
+        size = (image.shape[1], image.shape[0])
+        return np.asarray(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST), np.uint16)
+
     def truth(self, image: Image, name: str) -> NDArray[np.float32]:
         """The scene's `depth` or `normals`, at the size of the image."""
         scene: Scene = self.scenes[self.which(image)]
@@ -95,10 +103,24 @@ class _Posed:
         self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
     ) -> list[NDArray[np.float32]]:
         """The keypoints of whoever is nearest to each box."""
+        return [
+            self.known.keypoints(image)[_nearest(self.known.boxes(image), asked)]
+            for image, asked in zip(images, boxes, strict=True)
+        ]
+
+
+@dataclass
+class _Outlined:
+    known: Known
+
+    def segment(
+        self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
+    ) -> list[Owners]:
+        """The pixels of whoever is nearest to each box."""
         out = []
         for image, asked in zip(images, boxes, strict=True):
-            apart = np.abs(self.known.boxes(image)[None] - asked[:, None]).sum(axis=2)
-            out.append(self.known.keypoints(image)[apart.argmin(axis=1)])
+            truth, people = self.known.owners(image), _nearest(self.known.boxes(image), asked)
+            out.append(laid_over(truth.shape, (truth == 1 + person for person in people)))
         return out
 
 
@@ -112,6 +134,18 @@ class PerfectDetect(DetectPeople):
     def open(self) -> None:
         """Render the scenes."""
         self._model = _Present(Known(self.seeds, self.size))
+
+
+@dataclass
+class PerfectSegment(SegmentPeople):
+    """The stage for masks, with a segmenter that is always right."""
+
+    seeds: tuple[int, ...] = ()
+    size: tuple[int, int] = (192, 192)
+
+    def open(self) -> None:
+        """Render the scenes."""
+        self._model = _Outlined(Known(self.seeds, self.size))
 
 
 @dataclass
@@ -152,3 +186,9 @@ class PerfectNormals(Normals):
 
 def _small(image: Image) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(image, SMALL, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _nearest(boxes: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The number of the box that is nearest to each of those asked for (n, 4)."""
+    apart = np.abs(boxes[None] - asked[:, None]).sum(axis=2)
+    return np.asarray(apart.argmin(axis=1))

@@ -13,13 +13,8 @@ from PIL import Image, UnidentifiedImageError
 from humanverse.errors import UsageError
 from humanverse.models.onnx import onnx_session
 from humanverse.models.torched import How
-from humanverse.models.ultralytics import (
-    UltralyticsDetector,
-    _isolate,
-    chosen_people,
-    decode,
-    letterbox,
-)
+from humanverse.models.ultralytics import UltralyticsDetector, _isolate, letterbox
+from humanverse.models.ultralytics_heads import chosen_people, decode
 
 CPU = How(device="cpu", batch=2)
 PLANTED = ((20, 300, 2), (10, 90, 2), (0, 1, 3))
