@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanverse.models.base import Image
+from humanverse.models.hub_pixels import pixel_values, prepared
 from humanverse.models.torched import Engine, How
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ class DenseNetwork:
 
     def inputs(self, images: Sequence[Image]) -> torch.Tensor:
         """Images of which the network is given one size, as its input (n, 3, height, width)."""
-        uploaded = [self._engine.upload(np.ascontiguousarray(image)) for image in images]
-        return self._prepared([image.permute(2, 0, 1) for image in uploaded], self._engine.device)
+        return prepared(self._processor, self._engine, images)
 
     def _step(self, items: Sequence[_Item]) -> tuple[list[torch.Tensor]]:
         groups = (list(group) for _, group in groupby(items, key=lambda item: item.given))
@@ -101,14 +101,8 @@ class DenseNetwork:
         import torch
 
         hollow = torch.empty(3, *size, dtype=torch.uint8, device="meta")
-        height, width = self._prepared([hollow], hollow.device).shape[-2:]
+        height, width = pixel_values(self._processor, [hollow]).shape[-2:]
         return int(height), int(width)
-
-    def _prepared(self, images: list[torch.Tensor], device: torch.device) -> torch.Tensor:
-        pixels: torch.Tensor = self._processor(
-            images, device=device, input_data_format="channels_first", return_tensors="pt"
-        )["pixel_values"]
-        return pixels
 
 
 def narrowest(processor: Any) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from humanverse.errors import UsageError
 from humanverse.models.base import Detections, Image
 from humanverse.models.hub_folder import check_folder, load_model, load_processor
+from humanverse.models.hub_pixels import prepared
 from humanverse.models.torched import Engine, How
 
 if TYPE_CHECKING:
@@ -60,19 +61,8 @@ class DetrDetector:
         return strongest(given.logits.float(), given.pred_boxes.float())
 
     def inputs(self, images: Sequence[Image]) -> torch.Tensor:
-        """Images as the network's input (n, 3, height, width), by the checkpoint's own processor.
-
-        It works on the device: which of resizing and rescaling comes first differs from one
-        checkpoint to the next, and rounding between them would be seen.
-        """
-        uploaded = [self._engine.upload(np.ascontiguousarray(image)) for image in images]
-        pixels: torch.Tensor = self._processor(
-            [image.permute(2, 0, 1) for image in uploaded],
-            device=self._engine.device,
-            input_data_format="channels_first",
-            return_tensors="pt",
-        )["pixel_values"]
-        return pixels
+        """Images as the network's input (n, 3, height, width), by the folder's own processor."""
+        return prepared(self._processor, self._engine, images)
 
     def _reported(
         self, image: Image, boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any]

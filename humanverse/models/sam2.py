@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from humanverse.errors import UsageError
 from humanverse.models.base import Image, Owners
 from humanverse.models.hub_folder import check_folder, load_model, load_processor
+from humanverse.models.hub_pixels import prepared
 from humanverse.models.owners import laid_over
 from humanverse.models.torched import Engine, How
 
@@ -75,14 +76,7 @@ class Sam2Segmenter:
 
     def inputs(self, images: Sequence[Image]) -> torch.Tensor:
         """Images as the network's input (n, 3, height, width), by the folder's own processor."""
-        uploaded = [self._engine.upload(np.ascontiguousarray(image)) for image in images]
-        pixels: torch.Tensor = self._processor(
-            [image.permute(2, 0, 1) for image in uploaded],
-            device=self._engine.device,
-            input_data_format="channels_first",
-            return_tensors="pt",
-        )["pixel_values"]
-        return pixels
+        return prepared(self._processor, self._engine, images)
 
     def prompts(self, image: Image, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes (n, 4) in pixels of the network's input."""
