@@ -23,6 +23,8 @@ CONFIDENT: Final = 0.3
 """Confidence above which a keypoint is drawn, as in the paper."""
 SUBPIXEL: Final = 4
 """Bits of a pixel in which OpenCV is told places."""
+FAR: Final = 2**20
+"""Of such parts of a pixel: OpenCV's integers end somewhat beyond."""
 FINGERS: Final = tuple(
     (0 if joint == 0 else finger * 4 + joint, finger * 4 + joint + 1)
     for finger in range(5)
@@ -103,16 +105,17 @@ def _with_neck(body: NDArray[np.float32]) -> NDArray[np.float32]:
 def _line(
     canvas: Pixels, start: NDArray[np.float32], end: NDArray[np.float32], colour: Colour, thick: int
 ) -> None:
-    if min(start[2], end[2]) > CONFIDENT:
+    if _seen(start, end):
         cv2.line(canvas, _place(start), _place(end), colour, thick, cv2.LINE_AA, SUBPIXEL)
 
 
 def _limb(
     canvas: Pixels, start: NDArray[np.float32], end: NDArray[np.float32], colour: Colour, thick: int
 ) -> None:
-    if min(start[2], end[2]) > CONFIDENT:
+    if _seen(start, end):
         middle, along = (start[:2] + end[:2]) / 2, end[:2] - start[:2]
-        axes = (round(float(np.hypot(*along)) / 2 * 2**SUBPIXEL), thick * 2**SUBPIXEL)
+        half = min(float(np.hypot(*along.astype(np.float64))) / 2 * 2**SUBPIXEL, FAR)
+        axes = (round(half), thick * 2**SUBPIXEL)
         angle = float(np.degrees(np.arctan2(along[1], along[0])))
         cv2.ellipse(canvas, _place(middle), axes, angle, 0, 360, colour, -1, cv2.LINE_AA, SUBPIXEL)
 
@@ -121,12 +124,16 @@ def _dots(
     canvas: Pixels, points: Iterable[NDArray[np.float32]], colour: Colour, radius: int
 ) -> None:
     for point in points:
-        if point[2] > CONFIDENT:
+        if _seen(point):
             size = radius * 2**SUBPIXEL
             cv2.circle(canvas, _place(point), size, colour, -1, cv2.LINE_AA, SUBPIXEL)
 
 
+def _seen(*points: NDArray[np.float32]) -> bool:
+    return all(point[2] > CONFIDENT and np.isfinite(point[:2]).all() for point in points)
+
+
 def _place(point: NDArray[np.floating[Any]]) -> tuple[int, int]:
     """A place as OpenCV takes it: 0 is the middle of the first pixel. Far outside is far enough."""
-    x, y = np.clip((point[:2] - 0.5) * 2**SUBPIXEL, -(2**20), 2**20)
+    x, y = np.clip((point[:2] - 0.5) * 2**SUBPIXEL, -FAR, FAR)
     return round(float(x)), round(float(y))

@@ -45,6 +45,11 @@ class NetworkSettings:
     cpus: int = operational(1)
     """CPUs that a worker on Ray is given, and threads that decode and encode beside the network."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("cpus", 1), ("gpus", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {least} or more")
+
     def how(self) -> How:
         """How a torch network is to run."""
         return How(self.device, self.batch, self.precision, self.channels_last, self.compiled)

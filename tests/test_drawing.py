@@ -66,3 +66,11 @@ def test_hands_and_face_are_drawn_by_openpose_alone():
     assert skeleton(hand, 64, 64).max() == skeleton(face, 64, 64).max() == 0
     assert openpose(hand, 64, 64)[20, 30].max() > 127
     assert tuple(openpose(face, 512, 512)[50, 30]) == (255, 255, 255)
+
+
+@BOTH
+@pytest.mark.parametrize("far", [1e9, 1e30, np.inf, np.nan])
+def test_points_that_lie_nowhere_stop_nobody(draw, far):
+    person = pose(**{f"_{number}": (10 + number, 20) for number in range(17)})
+    person[0, 7, :2] = person[0, 5, 0] = far
+    assert draw(person, 64, 64).any()

@@ -49,6 +49,8 @@ def test_overrides_reach_plan_pack_stages_and_groups(tmp_path):
         ("min_area=0.2", "section.field=value"),
         ("people.min_area", "section.field=value"),
         ("people.weights=/no/such/file.onnx", "no such file"),
+        ("pose.cpus=0", "pose.cpus: cpus is 1 or more"),
+        ("people.gpus=-1", "people.gpus: gpus is 0 or more"),
     ],
 )
 def test_a_wrong_override_says_what_would_be_right(assignment, message):

@@ -46,6 +46,7 @@ class Outpaint(Inference):
 
     def check(self) -> None:
         """Refuse what cannot work."""
+        self.how()
         if not 0 < self.margin <= 1:
             raise UsageError(f"outpaint.margin={self.margin}: a share above 0, of 1 at most")
         if self.model == "inpainting":

@@ -37,6 +37,7 @@ class Pose(OnCanvas):
     _model: PoseEstimator | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.config is not None:
             from humanverse.models.mmpose import config_path
 

@@ -59,12 +59,15 @@ class Order:
                 f"window={window}"
             )
         self.samples, self.seed, self.epoch, self.shuffle = samples, seed, epoch, shuffle
+        block = max(1, min(block, samples))  # one that reaches beyond the end is as good
         self._block, self._window = block, window
         count = -(-samples // block)
         self._blocks = _random(seed, epoch, _BLOCKS).permutation(count)
-        sizes = np.minimum(samples - self._blocks * block, block)  # the last one may be shorter
-        ends = np.cumsum([0, *sizes])
-        self._starts = np.append(ends[:-1:window], samples)
+        starts = np.arange(0, count, window, dtype=np.int64) * block
+        # The last block may be shorter: windows behind the one that it is in begin sooner.
+        short = np.flatnonzero(self._blocks == count - 1) // window
+        starts[int(short.sum()) + 1 :] -= count * block - samples
+        self._starts = np.append(starts, samples)
         """Position at which each window begins, and the end."""
         self._latest: tuple[int, Places] = (-1, np.empty(0, np.int64))
 

@@ -14,6 +14,8 @@ from humanverse.keypoints import BODY_EDGES, FACE, FEET, LEFT_HAND, RIGHT_HAND
 Pixels = NDArray[np.uint8]
 
 HEIGHT = 320
+WIDEST = 4 * HEIGHT
+"""What is wider still is shown smaller: a JPEG has 65,500 pixels to a side at most."""
 """Pixels of a panel's height."""
 PEOPLE = ((255, 176, 0), (100, 143, 255), (220, 38, 127))
 """One colour a person, told apart also by the colour-blind."""
@@ -81,5 +83,9 @@ def _bone(
 
 def _to_height(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[:2]
-    size = (max(1, round(width * HEIGHT / height)), HEIGHT)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    scale = min(HEIGHT / height, WIDEST / width)
+    across, down = max(1, round(width * scale)), max(1, round(height * scale))
+    out = np.zeros((HEIGHT, across, 3), np.uint8)
+    top = (HEIGHT - down) // 2
+    out[top : top + down] = cv2.resize(pixels, (across, down), interpolation=cv2.INTER_AREA)
+    return out

@@ -205,11 +205,10 @@ def pack_root(store: Store, recipe: Recipe) -> list[Shard]:
     """Select among the rows of all complete units, pack those that stay and write the card.
 
     Raises:
-        UsageError: there is no plan.
+        UsageError: there is no plan, or the root was made with other settings.
     """
-    if not plan.manifests(store):
-        raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
-    marks, how = fingerprints(recipe.stages()), recipe.pack
+    marks, how = _marks(store, recipe), recipe.pack
+    _tell(store, recipe, "select", "pack")
     selection = None
     if recipe.select.enabled:
         selection = select(store, recipe.select, marks)
@@ -224,15 +223,46 @@ def select_root(store: Store, recipe: Recipe) -> Selection:
     """Select among the rows of all complete units, without packing.
 
     Raises:
-        UsageError: there is no plan, or the recipe selects nothing.
+        UsageError: there is no plan, the root was made with other settings, or the recipe selects
+            nothing.
     """
     if not recipe.select.enabled:
         raise UsageError(
             "this recipe selects nothing: give it select=Select(), or --set select.enabled=true"
         )
+    marks = _marks(store, recipe)
+    _tell(store, recipe, "select")
+    return select(store, recipe.select, marks)
+
+
+def _marks(store: Store, recipe: Recipe) -> dict[str, str]:
+    """The recipe's stages with their fingerprints, which are the root's own.
+
+    With others no layer would be current: an empty selection and no shards, in place of what is
+    there.
+
+    Raises:
+        UsageError: there is no plan, or the root was made with other settings.
+    """
     if not plan.manifests(store):
         raise UsageError(f"{store.root} holds no plan: run `humanverse plan` on a table first")
-    return select(store, recipe.select, fingerprints(recipe.stages()))
+    marks, theirs = fingerprints(recipe.stages()), ledger.stage_marks(store)
+    names = [*marks, *(name for name in theirs if name not in marks)]
+    if other := [name for name in names if marks.get(name) != theirs.get(name)]:
+        raise UsageError(
+            f"{store.root} was made with other settings of {', '.join(other)}: use those, or "
+            "`humanverse build --redo` with these first"
+        )
+    return marks
+
+
+def _tell(store: Store, recipe: Recipe, *sections: str) -> None:
+    """Put these sections into the root's recipe, if they are others: status and card tell them."""
+    now, resolved = ledger.recipe_of(store), recipe.resolved()
+    mine = {name: resolved[name] for name in sections if name in resolved}
+    told = {name: value for name, value in now.items() if name not in sections} | mine
+    if to_json(told) != to_json(now):
+        ledger.keep_recipe(store, to_json(told))
 
 
 def _notes(stages: Sequence[Stage], needed: set[str]) -> Iterator[str]:

@@ -50,6 +50,7 @@ def run_ray(
     shared = bool(os.environ.get("RAY_ADDRESS"))
     pools, have = groups(stages), ray.cluster_resources()
     if not shared:
+        _refuse_too_few_cpus(pools, have)
         _refuse_too_few_gpus(pools, have)
     sizes = _pool_sizes(pools, have)
     left = iter(tasks)
@@ -141,6 +142,18 @@ def _connected() -> Any:
                 **quiet,
             )
     return ray
+
+
+def _refuse_too_few_cpus(pools: Sequence[Sequence[Stage]], have: dict[str, float]) -> None:
+    """A worker that wants more than there are is waited for for ever; pools may take turns."""
+    there = have.get("CPU", 1)
+    for pool in pools:
+        if pool[0].resources.cpus > there:
+            names = ", ".join(stage.name for stage in pool)
+            raise UsageError(
+                f"{names} want {pool[0].resources.cpus:g} CPUs, and {there:g} are here: "
+                "set their cpus to less"
+            )
 
 
 def _refuse_too_few_gpus(pools: Sequence[Sequence[Stage]], have: dict[str, float]) -> None:

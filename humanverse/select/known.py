@@ -47,14 +47,20 @@ class Known:
 
 
 def mark(paths: Iterable[Path]) -> str:
-    """Changes with what lies under the paths, by names and sizes: reading it all takes minutes."""
-    lines = [
-        f"{file.relative_to(path.parent).as_posix()} {file.stat().st_size}\n"
-        for path in paths
-        for file in sorted([path] if path.is_file() else path.rglob("*"))
-        if file.is_file()
-    ]
+    """Changes with what lies under the paths, by names and sizes: reading it all takes minutes.
+
+    Raises:
+        UsageError: nothing lies under one.
+    """
+    lines = [line for path in paths for line in _lines(path)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16] if lines else ""
+
+
+def _lines(path: Path) -> list[str]:
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    if not files:
+        raise UsageError(f"select.benchmarks: {path} holds no pictures")
+    return [f"{f.relative_to(path.parent).as_posix()} {f.stat().st_size}\n" for f in files]
 
 
 def known(store: Store, paths: Iterable[Path], former: Selection | None) -> Known:
@@ -72,14 +78,28 @@ def known(store: Store, paths: Iterable[Path], former: Selection | None) -> Know
     if file is not None and store.exists(file.name):
         table = store.read_table(file.name)
     else:
-        found = [pa.Table.from_pylist([], COLUMNS), *(t for path in paths for t in _tables(path))]
-        table = pa.concat_tables(found).sort_by([("phash", "ascending"), ("name", "ascending")])
+        found = [_pictures(path) for path in paths]
+        table = pa.concat_tables([pa.Table.from_pylist([], COLUMNS), *found]).sort_by(
+            [("phash", "ascending"), ("name", "ascending")]
+        )
         file = put(store, "benchmarks.", table.combine_chunks()) if table.num_rows else None
     told = table.filter(pc.is_valid(table["phash"]))
     values = np.array([int(phash, 16) for phash in told["phash"].to_pylist()], np.uint64)
     hashes, first = np.unique(values, return_index=True)
     names = told["name"].take(pa.array(first)).to_pylist()
     return Known(file, table.num_rows, table.num_rows - told.num_rows, names, hashes)
+
+
+def _pictures(path: Path) -> pa.Table:
+    """Names and hashes of what lies under a path.
+
+    Raises:
+        UsageError: nothing does: it is another folder that was meant.
+    """
+    table = pa.concat_tables([pa.Table.from_pylist([], COLUMNS), *_tables(path)])
+    if not table.num_rows:
+        raise UsageError(f"select.benchmarks: {path} holds no pictures")
+    return table
 
 
 def _tables(path: Path) -> Iterator[pa.Table]:
@@ -107,12 +127,16 @@ def _columns(path: Path) -> list[str]:
 
 def _hashed(path: Path) -> pa.Table:
     """Hashes that somebody made already."""
-    phash = pq.read_table(path, columns=["phash"])["phash"]
-    right = pc.match_substring_regex(phash.cast(pa.string()), "^[0-9a-fA-F]{16}$")
-    if not pc.all(right).as_py():
+    try:
+        phash = pq.read_table(path, columns=["phash"])["phash"].cast(pa.string())
+    except (pa.ArrowException, OSError) as error:
+        told = " ".join(str(error).split())
+        raise UsageError(f"select.benchmarks: {path}: phash cannot be read: {told}") from error
+    right = pc.match_substring_regex(phash, "^[0-9a-fA-F]{16}$")
+    if not pc.all(right, min_count=0).as_py():
         raise UsageError(f"select.benchmarks: {path}: phash has 16 hex digits in every row")
     names = [f"{path.name}/{row}" for row in range(len(phash))]
-    columns = [pa.array(names), pc.utf8_lower(phash.cast(pa.string())).combine_chunks()]
+    columns = [pa.array(names, pa.string()), pc.utf8_lower(phash).combine_chunks()]
     return pa.table(columns, schema=COLUMNS)
 
 

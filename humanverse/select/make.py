@@ -6,6 +6,7 @@ makes the same bytes; while none of these has changed it is left as it is.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -186,10 +187,10 @@ def _hex(texts: Sequence[str], size: int) -> NDArray[np.uint64]:
 def _vectors(column: pa.ChunkedArray) -> NDArray[np.floating[Any]]:
     """(n, d); zeros for nulls."""
     lists = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    values = np.asarray(lists.drop_null().flatten())
-    width = len(values) // max(len(lists) - lists.null_count, 1)
+    values, known = np.asarray(lists.drop_null().flatten()), len(lists) - lists.null_count
+    width = len(values) // max(known, 1)
     out = np.zeros((len(lists), width), values.dtype)
-    out[np.asarray(pc.is_valid(lists))] = values.reshape(-1, width)
+    out[np.asarray(pc.is_valid(lists))] = values.reshape(known, width)
     return out
 
 
@@ -198,8 +199,18 @@ def _joined(parts: Sequence[Rows]) -> Rows:
         none, hashes = np.zeros(0, np.int64), np.zeros(0, np.uint64)
         keys = np.zeros((0, 2), np.uint64)
         return Rows(keys, none.astype(np.int32), none, none, hashes, hashes)
+    wide = max((part.embedding.shape[1] for part in parts if part.embedding is not None), default=0)
+    parts = [_with_width(part, wide) for part in parts]
     names = [name for name in Rows.__slots__ if getattr(parts[0], name) is not None]
     return Rows(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+
+def _with_width(rows: Rows, width: int) -> Rows:
+    """A unit none of whose rows has a vector does not know how long one is."""
+    if rows.embedding is None or rows.embedding.shape[1]:
+        return rows
+    none = np.zeros((len(rows.keys), width), rows.embedding.dtype)
+    return dataclasses.replace(rows, embedding=none)
 
 
 def _table(names: pa.Table, choice: Choice, theirs: Known, wanted: Select) -> pa.Table:

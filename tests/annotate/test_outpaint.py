@@ -130,3 +130,8 @@ def test_who_looks_at_a_canvas_needs_somebody_who_makes_it():
 def test_what_cannot_work_is_refused(fields, told):
     with pytest.raises(UsageError, match=told):
         Outpaint(**fields).check()
+
+
+def test_a_batch_of_none_is_refused_before_a_network_is_opened():
+    with pytest.raises(UsageError, match="a batch of 0"):
+        Outpaint(batch=0).check()

@@ -1,6 +1,7 @@
 """An epoch's order follows from seed, epoch and position alone; all else decides who reads what."""
 
 import doctest
+import tracemalloc
 from itertools import chain, pairwise
 
 import numpy as np
@@ -151,3 +152,13 @@ def test_orders_that_cannot_be_are_refused():
 
 def test_its_examples_run():
     assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(("samples", "block", "most"), [(200_000, 1, 24), (10, 10**7, 10**4)])
+def test_an_order_holds_some_bytes_a_block_however_blocks_are_cut(samples, block, most):
+    tracemalloc.start()
+    order = Order(samples, block=block, window=8)
+    assert order[0:1].tolist()[0] < samples
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most * -(-samples // block) + 50_000

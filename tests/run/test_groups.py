@@ -7,7 +7,7 @@ from humanverse.collect import Collect
 from humanverse.errors import UsageError
 from humanverse.filter import People, Quality
 from humanverse.recipe import load_recipe
-from humanverse.run.ray import _refuse_too_few_gpus
+from humanverse.run.ray import _refuse_too_few_cpus, _refuse_too_few_gpus
 from humanverse.run.work import groups
 
 
@@ -45,3 +45,10 @@ def test_too_few_gpus_are_told_at_once_and_not_waited_for():
     with pytest.raises(UsageError, match="0 are here"):
         _refuse_too_few_gpus(pools, {"CPU": 4})
     _refuse_too_few_gpus(pools, {"CPU": 4, "GPU": 2})
+
+
+def test_a_worker_for_which_there_are_too_few_cpus_is_told_at_once_too():
+    pools = groups([Collect(), *People(cpus=2).stages(), Pose()])
+    _refuse_too_few_cpus(pools, {"CPU": 3})  # not all at a time, which is well
+    with pytest.raises(UsageError, match=r"detect, people want 2 CPUs, and 1 are here"):
+        _refuse_too_few_cpus(pools, {"CPU": 1})

@@ -40,6 +40,18 @@ def table(path, numbers, copies=COPIES):
     return path
 
 
+class SomeEmbed(HashEmbed):
+    """No vector of every third picture."""
+
+    writes = pa.schema([("embedding", pa.list_(pa.float16()))])
+
+    def __call__(self, batch):
+        found = super().__call__(batch)
+        lost = [int(phash[0], 16) % 3 == 0 for phash in batch["phash"].to_pylist()]
+        vectors = pc.if_else(pa.array(lost), None, found["embedding"])
+        return found.set_column(1, "embedding", vectors)
+
+
 def url_of(row):
     return row["url"].removeprefix("http://localhost/")
 
@@ -433,3 +445,49 @@ def test_explain_tells_whose_near_duplicate_a_row_is(root, capsys):
 def test_shares_of_splits_are_read_in_order():
     assert Select(splits=("a=0.25", "b=.75")).shares() == {"a": 0.25, "b": 0.75}
     assert Select(splits=("all=1",)).shares() == {"all": 1.0}
+
+
+@pytest.mark.parametrize("verb", ["select", "pack"])
+def test_with_other_settings_than_the_roots_nothing_is_selected_or_packed(root, capsys, verb):
+    before = everything(root)
+    arguments = [verb, str(RECIPE), "--out", str(root), "--set", "people.max_people=5"]
+    assert main(arguments) == 2
+    assert "was made with other settings of people" in capsys.readouterr().err
+    assert everything(root) == before
+
+
+def test_status_and_card_tell_what_was_last_selected_and_packed_by(root, capsys):
+    pack_root(Store(root), load_recipe(RECIPE, ["select.enabled=false"]))
+    assert main(["status", str(root)]) == 0
+    assert "near-duplicates" not in capsys.readouterr().out
+    card = (root / "shards" / "README.md").read_text()
+    assert "near_duplicates" not in card
+    select_root(Store(root), load_recipe(RECIPE, ["select.max_distance=2"]))
+    recipe = json.loads((root / "recipe.json").read_text())
+    assert recipe["select"]["max_distance"] == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([["00ff"]]), "phash cannot be read"),
+        (pa.array([b"\xff" * 16]), "phash cannot be read"),
+        (pa.array([], pa.string()), "holds no pictures"),
+        (None, "holds no pictures"),
+    ],
+)
+def test_benchmarks_that_say_nothing_are_refused(root, tmp_path, capsys, column, message):
+    path = tmp_path / "benchmark.parquet"
+    path.mkdir() if column is None else pq.write_table(pa.table({"phash": column}), path)
+    arguments = ["select", str(RECIPE), "--out", str(root)]
+    assert main([*arguments, "--set", f"select.benchmarks={path}"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_embeddings_are_compared_though_some_units_have_none(tmp_path, inputs):
+    recipe = load_recipe(RECIPE, ["plan.unit_rows=1"])
+    embed = dataclasses.replace(recipe, collect=[*recipe.collect, SomeEmbed()])
+    recipe = dataclasses.replace(embed, select=Select(by="embedding", min_cosine=0.95))
+    build(recipe, inputs, tmp_path / "root", settings=LOCAL)
+    assert verify(Store(tmp_path / "root")) == []
+    assert "near_duplicate" in verdicts(tmp_path / "root").values()
