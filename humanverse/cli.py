@@ -155,8 +155,9 @@ def _run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe, args.assignments)
     store = Store(args.out)
     if args.name == "pack":
-        shards = build.pack_root(store, recipe)
-        terminal.packed(shards)
+        terminal.packed(build.pack_root(store, recipe))
+        counts = funnel(store)
+        terminal.waiting(counts.units - counts.committed, counts.units)
         return 0
     if args.name == "select":
         terminal.selected(build.select_root(store, recipe))

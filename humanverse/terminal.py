@@ -114,6 +114,12 @@ def packed(shards: Sequence[Shard]) -> None:
     print(f"packed {samples} samples in {len(shards)} shards, {size / 1e6:.1f} MB")
 
 
+def waiting(left: int, units: int) -> None:
+    """That not all of the plan could be packed, if so."""
+    if left:
+        print(f"{left} of {units} units are not through every stage with these settings: they wait")
+
+
 def selected(made: Selection) -> None:
     """What of the samples stays, and how it is split."""
     print(f"{made.rows} rows through every stage; {made.clusters} clusters of near-duplicates")

@@ -7,6 +7,7 @@ import pytest
 from shared import HERE, everything, url_table
 
 import humanverse
+from humanverse.cli import main
 from humanverse.errors import UsageError
 from humanverse.layers.store import Store
 from humanverse.layers.verify import verify
@@ -98,3 +99,14 @@ def test_nothing_is_done_where_the_label_is_of_these_settings_already(root):
     same = load_recipe(RECIPE)
     assert build(same, [], root, slices=["annotate"], settings=only("brightness")).done == 0
     assert everything(root) == before
+
+
+def test_packing_by_hand_halfway_says_how_many_units_wait(root, capsys):
+    recipe, names = load_recipe(RECIPE, [FAR]), ("depth", "normals")
+    half = build(recipe, [], root, slices=["annotate"], settings=only(*names, limit=8))
+    assert main(["pack", str(RECIPE), "--out", str(root), "--set", FAR]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert (
+        said
+        == f"{half.left} of 10 units are not through every stage with these settings: they wait"
+    )
