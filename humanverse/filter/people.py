@@ -40,6 +40,12 @@ class DetectPeople(Inference):
     trust: bool = operational(False)
     _model: PersonDetector | None = field(default=None, init=False, repr=False, compare=False)
 
+    @property
+    def version(self) -> int:  # type: ignore[override]
+        """A checkpoint of ultralytics saw squares at first."""
+        is_checkpoint = self.weights is not None and self.weights.suffix == ".pt"
+        return 2 if self.detector == "ultralytics" and is_checkpoint else 1
+
     def check(self) -> None:
         """Refuse weights that are none."""
         check_detector(self.detector, self.weights, self.trust, self.how())

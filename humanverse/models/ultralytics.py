@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -27,27 +28,33 @@ from humanverse.models.ultralytics_heads import Instances, chosen_instances, dec
 if TYPE_CHECKING:
     import torch
 
+    from humanverse.models.torched import Found
+
 PAD: Final = 114
 
 Array = NDArray[np.float32]
+Size = tuple[int, int]
+"""Height and width."""
 
 
 class Network(Protocol):
     """A YOLO network, whoever runs it."""
 
-    size: tuple[int, int]
-    """Height and width of its input."""
+    def shape_of(self, image: Image) -> Size:
+        """Height and width of the picture that it is to be given of an image."""
+        ...
 
     def __call__(self, pictures: Sequence[Image]) -> list[Instances]:
-        """The people in each picture of that size."""
+        """The people in each picture of such a size."""
         ...
 
 
 class UltralyticsDetector:
     """Finds people with an ultralytics YOLO detector, `.onnx` or `.pt`: YOLO11, YOLO26 and kin.
 
-    Every image is letterboxed to one square, as the package does with a batch of different ones,
-    so that all of them share batches. Under AGPL-3.0: see above.
+    A checkpoint sees an image in the least rectangle that holds it, as the package shows it one;
+    images whose rectangles are alike share batches. An export sees what it was made for. Under
+    AGPL-3.0: see above.
     """
 
     def __init__(
@@ -70,7 +77,7 @@ class UltralyticsDetector:
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One result an image; an image without people gives empty arrays."""
-        boxed = [letterbox(image, self._network.size) for image in images]
+        boxed = [letterbox(image, self._network.shape_of(image)) for image in images]
         found = self._network([picture for picture, _, _ in boxed])
         return [
             Detections(unboxed(image, people.boxes, scale, corner), people.scores)
@@ -172,6 +179,9 @@ class _Export:
         height, width = json.loads(told)
         return height, width
 
+    def shape_of(self, image: Image) -> Size:  # noqa: ARG002  # of all it is the same
+        return self.size
+
     def __call__(self, pictures: Sequence[Image]) -> list[Instances]:
         found = []
         for start in range(0, len(pictures), self._batch):
@@ -208,7 +218,8 @@ class _Checkpoint:
         network: Any = made.model
         size = made.overrides.get("imgsz", 640)
         stride = max(int(network.stride.max()), 32)
-        self.size = tuple(check_imgsz(size, stride=stride, min_dim=2))
+        self._size: Size = tuple(check_imgsz(size, stride=stride, min_dim=2))
+        self._stride = stride
         head = network.model[-1]
         if getattr(head, "one2one_cv2", None) is not None:
             # YOLO26 has both kinds of head; the package takes the other one unless it is told.
@@ -218,13 +229,31 @@ class _Checkpoint:
         self._least, self._masks = least, masks
         self._engine = Engine(network, how)
 
+    def shape_of(self, image: Image) -> Size:
+        sides = np.array(image.shape[:2])
+        inner = np.maximum(np.rint(sides * min(self._size / sides)), 1)
+        height, width = (np.ceil(inner / self._stride) * self._stride).astype(int).tolist()
+        return height, width
+
     def __call__(self, pictures: Sequence[Image]) -> list[Instances]:
+        order = sorted(range(len(pictures)), key=lambda place: pictures[place].shape)
+        rows = self._engine.in_batches([pictures[place] for place in order], self._step)
+        found = dict(zip(order, rows, strict=True))
         return [
             Instances(*(one[people[1] > 0] for one in people[:3]), *people[3:])
-            for people in self._engine.in_batches(pictures, self._step)
+            for people in (found[place] for place in range(len(pictures)))
         ]
 
-    def _step(self, pictures: Sequence[Image]) -> tuple[torch.Tensor, ...]:
+    def _step(self, pictures: Sequence[Image]) -> Found:
+        groups = groupby(pictures, key=lambda picture: picture.shape)
+        parts = [self._of_one_shape(list(group)) for _, group in groups]
+        if len(parts) == 1:
+            return parts[0]
+        return tuple(
+            [row for part in column for row in part] for column in zip(*parts, strict=True)
+        )
+
+    def _of_one_shape(self, pictures: Sequence[Image]) -> tuple[torch.Tensor, ...]:
         pixels = self._engine.upload(stacked(pictures))
         given = self._engine(normalised(pixels, [0] * 3, [255] * 3))
         raw = given[0] if isinstance(given, (tuple, list)) else given

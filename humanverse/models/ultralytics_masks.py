@@ -45,7 +45,7 @@ class UltralyticsSegmenter:
         self, images: Sequence[Image], boxes: Sequence[NDArray[np.float32]]
     ) -> list[Owners]:
         """For boxes (n, 4) of each image, best first, whose pixel each of its pixels is."""
-        boxed = [letterbox(image, self._network.size) for image in images]
+        boxed = [letterbox(image, self._network.shape_of(image)) for image in images]
         found = self._network([picture for picture, _, _ in boxed])
         return [
             laid_over((image.shape[0], image.shape[1]), _masks(image, wanted, people, *place))

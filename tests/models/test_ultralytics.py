@@ -165,7 +165,7 @@ def test_people_of_a_checkpoint_are_those_of_predict(tmp_path, kind):
     for image, people in zip(images, found, strict=True):
         (expected,) = package.predict(
             np.ascontiguousarray(image[..., ::-1]),
-            **{"conf": 0.05, "classes": [0], "imgsz": 160, "rect": False},
+            **{"conf": 0.05, "classes": [0], "imgsz": 160, "rect": True},
             end2end=kind == "yolo26n",
             **{"device": "cpu", "verbose": False, "save": False},
         )
@@ -181,7 +181,7 @@ def test_the_head_places_boxes_exactly_though_the_network_reckons_in_bf16(tmp_pa
     boxes = []
     for precision in ("fp32", "bf16"):
         detector = UltralyticsDetector(path, True, how=How(device="cpu", precision=precision))
-        pixels = np.stack([letterbox(image, detector._network.size)[0]])
+        pixels = np.stack([letterbox(image, detector._network.shape_of(image))[0]])
         with torch.inference_mode():
             boxes.append(detector._network._step(pixels)[0].numpy())
     # Random boxes hang together less than trained ones: their grid shows what bf16 would round to.

@@ -49,11 +49,16 @@ def checkpoint(request, tmp_path_factory):
     return path
 
 
+def squares():
+    """Images which a checkpoint and an export are given alike."""
+    return [cv2.resize(image, (200, 200)) for image in pictures_of_some_size()]
+
+
 def by_package(package, image):
     """Boxes (n, 4) and masks (n, H, W) of `predict`, of the surest people."""
     (found,) = package.predict(
         np.ascontiguousarray(image[..., ::-1]),
-        **{"conf": 0.05, "classes": [0], "imgsz": 160, "rect": False, "retina_masks": True},
+        **{"conf": 0.05, "classes": [0], "imgsz": 160, "rect": True, "retina_masks": True},
         end2end="yolo26" in str(package.ckpt_path),
         **{"device": "cpu", "verbose": False, "save": False},
     )
@@ -72,7 +77,8 @@ def test_masks_of_a_checkpoint_are_those_of_predict(checkpoint):
 
     package = YOLO(str(checkpoint), task="segment")
     seen = 0
-    for image in (image for image in pictures_of_some_size() if min(image.shape[:2]) > 2):
+    images = [*pictures_of_some_size(), *squares()]
+    for image in (image for image in images if min(image.shape[:2]) > 2):
         boxes, masks = by_package(package, image)
         (people,) = detector.detect([image])
         for box, owners, mask in zip(boxes, alone(segmenter, image, boxes), masks, strict=True):
@@ -119,7 +125,7 @@ def test_odd_boxes_which_nobody_fits_have_no_mask(checkpoint):
 def test_an_export_gives_the_masks_of_its_checkpoint(checkpoint, tmp_path):
     pytest.importorskip("onnx", reason="onnx is not installed")
     path = exported(checkpoint, tmp_path)
-    images = pictures_of_some_size()
+    images = squares()
     detector = UltralyticsDetector(path, how=CPU)
     boxes = [people.boxes[:5] for people in detector.detect(images)]
     assert all(map(len, boxes))
