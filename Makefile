@@ -85,8 +85,8 @@ chaos: setup ## kill builds 500 times, and compare what they make (an hour)
 schemas: setup ## export the schemas to schemas/
 	$(BIN)/humanverse schemas schemas
 
-soak: setup ## what the bookkeeping costs: 10,000 units for real, 100,000 as if; some fifteen minutes
-	$(BIN)/python scripts/soak.py --units 10000 --synthetic 100000
+soak: setup ## what the bookkeeping costs: 100,000 units for real, and as many as if; an hour and a half
+	$(BIN)/python scripts/soak.py --units 100000 --synthetic 100000
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o requirements.lock
