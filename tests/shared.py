@@ -1,5 +1,6 @@
 """What tests of several folders share beside fixtures."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import humanverse
+from humanverse.models.ultralytics import _isolate
 from humanverse.testing.photos import Photo
 
 HERE = Path(__file__).parent
@@ -30,6 +32,13 @@ def pictures(number, seed=0):
         coarse = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         fine = np.kron(coarse, np.ones((28 + index % 3, 30, 1), np.uint8))
         yield Photo(f"picture-{index:03d}", f"caption {index} äöü", fine)
+
+
+def needs_ultralytics():
+    """Skip where the package is not installed. Imported as it is it would change Pillow for all."""
+    if find_spec("ultralytics") is None:
+        pytest.skip("ultralytics is not installed")
+    _isolate()
 
 
 def url_table(folder, number):

@@ -1,5 +1,7 @@
 """The paper's own recipe from pictures to shards, with all its models: their shapes, made small."""
 
+from importlib.util import find_spec
+
 import cv2
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from humanverse.run.build import Settings, build
 from humanverse.testing.photos import variations
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
-for name in ("transformers", "diffusers", "timm", "skimage", "ultralytics"):
+for name in ("transformers", "diffusers", "timm", "skimage"):
     pytest.importorskip(name, reason=f"{name} is not installed")
+if find_spec("ultralytics") is None:
+    pytest.skip("ultralytics, which ships photographs, is not installed", allow_module_level=True)
 
 from models import small_depth  # noqa: E402  # these need torch and transformers
 from models.small_captioners import blip2_folder  # noqa: E402

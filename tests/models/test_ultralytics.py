@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from models.odd import odd_pictures
 from PIL import Image, UnidentifiedImageError
+from shared import needs_ultralytics
 
 from humanverse.errors import UsageError
 from humanverse.models.onnx import onnx_session
 from humanverse.models.torched import How
-from humanverse.models.ultralytics import UltralyticsDetector, _isolate, letterbox
+from humanverse.models.ultralytics import UltralyticsDetector, letterbox
 from humanverse.models.ultralytics_heads import chosen_people, decode
 
 CPU = How(device="cpu", batch=2)
@@ -111,8 +112,7 @@ def test_batches_are_decoded_on_the_device_as_images_are_one_by_one(seed):
 def small_checkpoint(folder, kind):
     """A detector of the package's own making, at 160 pixels, with seeded weights that see much."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("ultralytics", reason="ultralytics is not installed")
-    _isolate()
+    needs_ultralytics()
     from ultralytics import YOLO
 
     torch.manual_seed(0)
@@ -147,8 +147,7 @@ def pictures_of_some_size():
 
 
 def test_pillow_says_of_what_is_no_image_what_it_says_without_the_package():
-    pytest.importorskip("ultralytics", reason="ultralytics is not installed")
-    _isolate()
+    needs_ultralytics()
     with pytest.raises(UnidentifiedImageError):
         Image.open(io.BytesIO(b"no image"))
 
@@ -275,8 +274,7 @@ def test_real_exports_find_the_two_men(real, zidane, name):
 def test_real_exports_give_what_the_packages_own_steps_give(real, name):
     """Their boxes are fractions of the input, which the package's `predict` takes for pixels."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("ultralytics", reason="ultralytics is not installed")
-    _isolate()
+    needs_ultralytics()
     from ultralytics.data.augment import LetterBox
     from ultralytics.utils.nms import non_max_suppression
     from ultralytics.utils.ops import scale_boxes

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 from models.odd import odd_boxes
 from models.test_ultralytics import pictures_of_some_size, small_checkpoint
+from shared import needs_ultralytics
 
 from humanverse.errors import UsageError
 from humanverse.models.torched import How
-from humanverse.models.ultralytics import UltralyticsDetector, _isolate, letterbox
+from humanverse.models.ultralytics import UltralyticsDetector, letterbox
 from humanverse.models.ultralytics_masks import UltralyticsSegmenter, at_image_size, matched
 
 CPU = How(device="cpu", batch=2)
@@ -20,8 +21,7 @@ def checkpoint(request, tmp_path_factory):
     Its norms have seen the tests' pictures, so that heads are given values of a usual size.
     """
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("ultralytics", reason="ultralytics is not installed")
-    _isolate()
+    needs_ultralytics()
     from ultralytics import YOLO
 
     torch.manual_seed(0)
