@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from humanverse.models.base import Image
+from humanverse.models.hub_pixels import prepared
 from humanverse.models.torched import Engine, normalised
 
 if TYPE_CHECKING:
@@ -29,13 +30,7 @@ def by_processor(processor: Any) -> Prepare:
     """As a checkpoint's own image processor of transformers does it."""
 
     def prepare(engine: Engine, images: Sequence[Image]) -> torch.Tensor:
-        pixels: torch.Tensor = processor(
-            [_uploaded(engine, image) for image in images],
-            device=engine.device,
-            input_data_format="channels_first",
-            return_tensors="pt",
-        )["pixel_values"]
-        return pixels
+        return prepared(processor, engine, [trimmed(image) for image in images])
 
     return prepare
 

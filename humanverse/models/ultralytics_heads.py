@@ -40,11 +40,6 @@ class Instances:
     """(k, h, w), where they were asked for."""
 
 
-def decode(raw: Array, size: tuple[int, int], least: float) -> tuple[Array, Array]:
-    """Person boxes (n, 4), xyxy in input pixels, and scores (n,), best first, of one raw output."""
-    return decode_instances(raw, size, least, 0)[:2]
-
-
 def decode_instances(
     raw: Array, size: tuple[int, int], least: float, extra: int
 ) -> tuple[Array, Array, Array]:
@@ -67,11 +62,6 @@ def decode_instances(
     boxes, scores = boxes[chosen], scores[chosen]
     kept = suppressed(boxes, scores, OVERLAP)[:MOST]
     return boxes[kept], scores[kept], raw[len(raw) - extra :, chosen].T[kept]
-
-
-def chosen_people(raw: torch.Tensor, least: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """`decode` for batches on a device: boxes (n, 300, 4) and scores (n, 300), 0 for no box."""
-    return chosen_instances(raw, least, 0)[:2]
 
 
 def chosen_instances(

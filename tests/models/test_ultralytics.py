@@ -15,7 +15,7 @@ from humanverse.errors import UsageError
 from humanverse.models.onnx import onnx_session
 from humanverse.models.torched import How
 from humanverse.models.ultralytics import UltralyticsDetector, letterbox
-from humanverse.models.ultralytics_heads import chosen_people, decode
+from humanverse.models.ultralytics_heads import chosen_instances, decode_instances
 
 CPU = How(device="cpu", batch=2)
 PLANTED = ((20, 300, 2), (10, 90, 2), (0, 1, 3))
@@ -35,6 +35,11 @@ assert found.boxes.shape == (len(found.scores), 4)
 assert not (events.events.enabled or ONLINE or checks.AUTOINSTALL)
 assert str(SETTINGS_FILE).startswith(os.environ["HUMANVERSE_CACHE"])
 """
+
+
+def decode(raw, size, least):
+    """Boxes and scores of one raw output without masks."""
+    return decode_instances(raw, size, least, 0)[:2]
 
 
 def test_a_pickle_is_refused_unless_it_is_trusted(tmp_path):
@@ -102,7 +107,7 @@ def test_batches_are_decoded_on_the_device_as_images_are_one_by_one(seed):
         axis=1,
     ).astype(np.float32)
     raw[1, 4] = 0  # nobody
-    boxes, scores = chosen_people(torch.from_numpy(raw), 0.4)
+    boxes, scores = chosen_instances(torch.from_numpy(raw), 0.4, 0)[:2]
     for one, found, likely in zip(raw, boxes.numpy(), scores.numpy(), strict=True):
         expected, expected_scores = decode(one, (320, 320), 0.4)
         assert np.array_equal(likely[likely > 0], expected_scores)
