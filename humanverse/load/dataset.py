@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +18,8 @@ from numpy.typing import NDArray
 from humanverse.codec import decode_depth, decode_jpeg, decode_normals
 from humanverse.errors import DataError, UsageError
 from humanverse.layers.store import Store
-
-if TYPE_CHECKING:
-    from humanverse.load.loader import Loader
-
-Sample = dict[str, Any]
+from humanverse.load.samples import Choose, Samples
+from humanverse.load.view import Sample, shape_of
 
 INDEX, DATASET = "shards/index.parquet", "shards/dataset.json"
 
@@ -38,7 +34,7 @@ MEMBERS = {
 """What a sample can hold, and the member it comes from."""
 
 
-class Dataset:
+class Dataset(Samples):
     """Samples by number or key. Reading is safe from several threads and after a fork.
 
     A sample is a dict with `key` and, of those asked for: `image` (H, W, 3) uint8 sRGB; `caption`
@@ -60,45 +56,22 @@ class Dataset:
 
     def __getitem__(self, which: int | str) -> Sample:
         """A sample by its number, negative ones from the end, or by its key."""
-        if isinstance(which, str):
-            number = self._number(which)
-        else:
-            which = operator.index(which)
-            number = which + len(self) if which < 0 else which
-            if not 0 <= number < len(self):
-                raise IndexError(f"sample {which} of {len(self)}")
+        return self.look(self._number(which) if isinstance(which, str) else self._inside(which))
+
+    def look(self, number: int, choose: Choose | None = None) -> Sample:
+        """A sample, or a view of it: see `Samples.look`."""
         row = self.table.slice(number, 1).to_pylist()[0]
         sample: Sample = {"key": row["key"]}
         for column in self.columns:
             data = self._read(row, MEMBERS[column])
             if data is not None:
                 sample |= self._decoded(column, data, row)
-        return sample
+        shape = shape_of(sample) if choose else None
+        return choose(shape)(sample) if choose and shape else sample
 
     def key(self, number: int) -> str:
         """The key of a sample."""
         return str(self.table["key"][number])
-
-    def loader(self, batch_size: int, *, epoch: int = 0, **reading: Any) -> Loader:
-        """Batches for training: see `humanverse.load.loader.Reading` for what can be said.
-
-        >>> for batch in dataset.loader(256, image_size=512, crop="random"):  # doctest: +SKIP
-        ...     batch["image"].shape
-        (256, 512, 512, 3)
-
-        Raises:
-            UsageError: batches of this size cannot be, or a name is unknown.
-        """
-        from humanverse.load.loader import Loader, Reading
-
-        known = Reading.__dataclass_fields__.keys() - {"batch_size"}
-        if unknown := reading.keys() - known:
-            names = ", ".join(sorted(known))
-            raise UsageError(f"a loader has no {', '.join(sorted(unknown))}: choose of {names}")
-        return Loader(self, Reading(batch_size, **reading), epoch)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[number] for number in range(len(self)))
 
     def close(self) -> None:
         """Close the files it holds open."""

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from humanverse.errors import DataError, UsageError
-from humanverse.load.dataset import Dataset, Sample
 from humanverse.load.order import Batches, Last, Order, replacement, sample_random
-from humanverse.load.view import drawn, largest
+from humanverse.load.samples import Samples
+from humanverse.load.view import Sample, Size, View, drawn, largest
 
 Batch = dict[str, Any]
 """Of each column a list, or one array where all its values are of one shape."""
@@ -64,7 +64,7 @@ class Reading:
 class Loader:
     """An iterator over the batches of an epoch; iterated again, over those of the next."""
 
-    def __init__(self, dataset: Dataset, reading: Reading, epoch: int = 0) -> None:
+    def __init__(self, dataset: Samples, reading: Reading, epoch: int = 0) -> None:
         """Begin an epoch. Nothing is read before it is iterated.
 
         Raises:
@@ -117,6 +117,7 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         """The batches that are left of the epoch. At its end the next one begins."""
         batches, pool = self._batches(), ThreadPoolExecutor(self.reading.workers, "load")
+        samples = self.dataset.at_epoch(self.reading.seed, self.epoch)
         order = Order(
             len(self.dataset),
             seed=self.reading.seed,
@@ -129,7 +130,7 @@ class Loader:
             while True:
                 while len(waiting) <= AHEAD and (number := next(following, None)) is not None:
                     places = order[batches[number]].tolist()
-                    waiting.append([pool.submit(self._sample, place) for place in places])
+                    waiting.append([pool.submit(self._sample, samples, place) for place in places])
                 if not waiting:
                     break
                 made = collated([future.result() for future in waiting.popleft()])
@@ -143,27 +144,29 @@ class Loader:
         told = self.reading
         return Batches(len(self.dataset), told.batch_size, told.rank, told.world, told.last)
 
-    def _sample(self, number: int) -> Sample:
+    def _sample(self, samples: Samples, number: int) -> Sample:
         """A sample, or what stands in for it."""
         for attempt in range(TRIES):
             try:
-                return self._seen(self.dataset[number])
+                return self._seen(samples, number)
             except DataError as error:
                 if self.reading.broken == "raise" or attempt == TRIES - 1:
                     raise
-                self.replaced[self.dataset.key(number)] = str(error)
-                count = len(self.dataset)
+                self.replaced[samples.key(number)] = str(error)
+                count = len(samples)
                 number = replacement(self.reading.seed, self.epoch, number, attempt) % count
         raise AssertionError  # the last attempt raised
 
-    def _seen(self, sample: Sample) -> Sample:
-        random = sample_random(self.reading.seed, self.epoch, sample["key"])
-        size, shape = self.reading.size(), _shape(sample)
-        if size is not None and shape is not None:
-            if self.reading.crop == "random":
-                sample = drawn(shape, size, random)(sample)
-            else:
-                sample = largest(shape, size)(sample)
+    def _seen(self, samples: Samples, number: int) -> Sample:
+        random = sample_random(self.reading.seed, self.epoch, samples.key(number))
+        size = self.reading.size()
+
+        def choose(shape: Size) -> View:
+            assert size is not None
+            random_crop = self.reading.crop == "random"
+            return drawn(shape, size, random) if random_crop else largest(shape, size)
+
+        sample = samples.look(number, choose if size else None)
         return self.reading.transform(sample, random) if self.reading.transform else sample
 
 
@@ -183,12 +186,3 @@ def _together(values: list[Any]) -> Any:
         if all(v.shape == first.shape and v.dtype == first.dtype for v in values):
             return np.stack(values)
     return values
-
-
-def _shape(sample: Sample) -> tuple[int, int] | None:
-    """Height and width of a sample's picture or map; None if it holds none."""
-    for name in ("image", "depth", "normals"):
-        if name in sample:
-            height, width = sample[name].shape[:2]
-            return int(height), int(width)
-    return None

@@ -13,6 +13,7 @@ True
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -143,11 +144,9 @@ class Batches:
 
 
 def sample_random(seed: int, epoch: int, key: str) -> np.random.Generator:
-    """Random numbers of one sample in one epoch, for its augmentation, whoever reads it.
-
-    `key` is the sample's, 32 hex digits.
-    """
-    return _random(seed, epoch, _SAMPLE, int(key[:16], 16), int(key[16:], 16))
+    """Random numbers of one sample in one epoch, for its augmentation, whoever reads it."""
+    digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+    return _random(seed, epoch, _SAMPLE, *np.frombuffer(digest, "<u8").tolist())
 
 
 def replacement(seed: int, epoch: int, sample: int, attempt: int) -> int:

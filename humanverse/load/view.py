@@ -35,6 +35,8 @@ class View:
     height: int
     size: Size
     mirrored: bool = False
+    of: Size | None = None
+    """Height and width of the picture, where they were known."""
 
     def places(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Points (..., 2) of the picture, x and y, in pixels of the view."""
@@ -91,7 +93,7 @@ class View:
 
 def whole(shape: Size, size: Size) -> View:
     """All of a picture (height, width), squeezed to a size."""
-    return View(0, 0, shape[1], shape[0], size)
+    return View(0, 0, shape[1], shape[0], size, of=shape)
 
 
 def largest(shape: Size, size: Size, across: float = 0.5, down: float = 0.5) -> View:
@@ -105,7 +107,7 @@ def largest(shape: Size, size: Size, across: float = 0.5, down: float = 0.5) -> 
     scale = min(shape[0] / size[0], shape[1] / size[1])
     height, width = (min(a, max(1, round(b * scale))) for a, b in zip(shape, size, strict=True))
     left, top = round((shape[1] - width) * across), round((shape[0] - height) * down)
-    return View(left, top, width, height, size)
+    return View(left, top, width, height, size, of=shape)
 
 
 def drawn(
@@ -120,3 +122,12 @@ def drawn(
     left, top = round((shape[1] - width) * across), round((shape[0] - height) * down)
     mirrored = bool(flip and turned < 0.5)
     return replace(view, left=left, top=top, width=width, height=height, mirrored=mirrored)
+
+
+def shape_of(sample: Sample) -> Size | None:
+    """Height and width of a sample's picture or map; None if it holds none."""
+    for name in ("image", "depth", "normals"):
+        if name in sample:
+            height, width = sample[name].shape[:2]
+            return int(height), int(width)
+    return None
