@@ -10,21 +10,32 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from humanverse.errors import DataError
-from humanverse.png import encode_png
+from humanverse.png import decode_png, encode_png
 
 CODES = 65535
+COMPONENT = (np.arange(256, dtype=np.float32) / 127.5 - 1)[None]
+"""What an 8-bit code of normals stands for."""
 
 
-def decode_jpeg(jpeg: bytes) -> NDArray[np.uint8]:
-    """One of our JPEGs as (H, W, 3) sRGB.
+def decode_jpeg(jpeg: bytes | memoryview, factor: int = 1) -> NDArray[np.uint8]:
+    """One of our JPEGs as (H, W, 3) sRGB or, by a factor of 2, 4 or 8, so much smaller.
+
+    A smaller one is decoded from fewer frequencies, each pixel about the mean of those it replaces;
+    sides are rounded up.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    return np.asarray(_decoded(jpeg, cv2.IMREAD_COLOR_RGB), np.uint8)
+    try:
+        height, width = (-(-side // factor) for side in simplejpeg.decode_jpeg_header(jpeg)[:2])
+        pixels = simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width)
+    except ValueError as error:
+        raise DataError(f"a stored picture cannot be decoded: {error}") from error
+    return np.asarray(pixels, np.uint8)
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
@@ -68,8 +79,17 @@ def decode_depth(png: bytes, scale: float, offset: float) -> NDArray[np.float32]
     Raises:
         DataError: it cannot be decoded.
     """
-    codes = _decoded(png, cv2.IMREAD_UNCHANGED)
-    return np.asarray(codes, np.float32) * np.float32(scale) + np.float32(offset)
+    return depth_of(decode_codes(png), scale, offset)
+
+
+def depth_of(
+    codes: NDArray[np.uint8] | NDArray[np.uint16], scale: float, offset: float
+) -> NDArray[np.float32]:
+    """The map that codes (H, W) stand for."""
+    depth = codes.astype(np.float32)
+    depth *= np.float32(scale)
+    depth += np.float32(offset)
+    return depth
 
 
 def encode_normals(normals: NDArray[np.float32]) -> bytes:
@@ -89,14 +109,31 @@ def decode_normals(png: bytes) -> NDArray[np.float32]:
     Raises:
         DataError: it cannot be decoded.
     """
-    codes = _decoded(png, cv2.IMREAD_COLOR_RGB)
-    vectors = np.asarray(codes, np.float32) / 127.5 - 1
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-6), np.float32)
+    return normals_of(decode_codes(png))
 
 
-def _decoded(data: bytes, how: int) -> Any:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
-    if pixels is None:
-        raise DataError("a stored picture cannot be decoded: run `humanverse verify`")
-    return pixels
+def normals_of(codes: NDArray[Any]) -> NDArray[np.float32]:
+    """The unit vectors that red, green and blue (H, W, 3) stand for.
+
+    Raises:
+        DataError: these are not colours of 8 bits.
+    """
+    if codes.ndim != 3 or codes.dtype != np.uint8:
+        raise DataError("a stored map of normals is none")
+    vectors = np.asarray(cv2.LUT(codes, COMPONENT), np.float32)
+    squares = cv2.transform(cv2.LUT(codes, COMPONENT**2), np.ones((1, 3), np.float32))
+    np.sqrt(squares, out=squares)  # never 0: no code stands for 0
+    vectors /= squares[..., None]
+    return vectors
+
+
+def decode_codes(png: bytes | memoryview) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """A stored map's codes: (H, W), or (H, W, 3).
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    try:
+        return decode_png(png)
+    except ValueError as error:
+        raise DataError(f"a stored map cannot be decoded: {error}") from error

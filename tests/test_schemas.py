@@ -35,7 +35,7 @@ def test_what_a_build_writes_fits_its_schemas(web, tmp_path):
         fields = {f.name: f.type for f in ds.table.schema}
         sample = schema.SAMPLE | schema.SELECTED
         assert {n: fields[n] for n in sample} == {n: c.type for n, c in sample.items()}
-        for row in ds.table.select(list(sample)).to_pylist():
+        for row in ds.to_table(list(sample)).to_pylist():
             jsonschema.validate(row, told["sample.v1.json"])
     (file,) = (tmp_path / "select").glob("*.parquet")
     selection = pq.read_table(file)

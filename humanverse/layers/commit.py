@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+from isal.isal_zlib import crc32
 
 from humanverse import schema
 from humanverse.errors import DataError
@@ -182,14 +183,14 @@ def members_in(store: Store, layer: Layer) -> Iterator[tuple[str, bytes]]:
                 yield info.name, file.read()
 
 
-def write_tar(file: Any, members: Iterable[tuple[str, bytes]]) -> dict[str, tuple[int, int]]:
-    """A tar whose bytes follow from names and contents alone: name to (offset, length)."""
+def write_tar(file: Any, members: Iterable[tuple[str, bytes]]) -> dict[str, tuple[int, int, int]]:
+    """A tar whose bytes follow from names and contents alone: name to (offset, length, CRC-32)."""
     places = {}
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in members:
             info = tarfile.TarInfo(name)
             info.size = len(data)
-            places[name] = (tar.offset + tarfile.BLOCKSIZE, len(data))
+            places[name] = (tar.offset + tarfile.BLOCKSIZE, len(data), crc32(data))
             tar.addfile(info, io.BytesIO(data))
     return places
 

@@ -1,58 +1,85 @@
-"""A packed root as a sequence of samples: a member is one read at a known place."""
+"""A packed root as a sequence of samples: members are read at known places, and no others."""
 
 from __future__ import annotations
 
-import json
-import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
+import pyarrow.dataset as pads
+from isal.isal_zlib import crc32
 
-from humanverse.codec import decode_depth, decode_jpeg, decode_normals
 from humanverse.errors import DataError, UsageError
-from humanverse.layers.store import Store
+from humanverse.load.decode import MEMBERS, STORED, Decoder
+from humanverse.load.index import Filters, Group, Numbers
+from humanverse.load.opening import DEPTH, Opening
 from humanverse.load.samples import Choose, Samples
-from humanverse.load.view import Sample, shape_of
+from humanverse.load.view import Sample
 
-INDEX, DATASET = "shards/index.parquet", "shards/dataset.json"
-
-MEMBERS = {
-    "image": "jpg",
-    "caption": "txt",
-    "meta": "json",
-    "poses": "pose.json",
-    "depth": "depth.png",
-    "normals": "normal.png",
-}
-"""What a sample can hold, and the member it comes from."""
+CACHE_BYTES: Final = 100 << 30
 
 
 class Dataset(Samples):
     """Samples by number or key. Reading is safe from several threads and after a fork.
 
     A sample is a dict with `key` and, of those asked for: `image` (H, W, 3) uint8 sRGB; `caption`
-    str; `poses` (people, 133, 3) float32, x and y in pixels and confidence; `depth` (H, W) float32
-    with `depth_kind`; `normals` (H, W, 3) float32 unit vectors; `meta`, everything else known.
+    str; `poses` (people, 133, 3) float32, x and y in pixels and confidence; `boxes` (people, 4)
+    float32, xyxy in pixels; `pose_map` (H, W, 3) uint8, the people's skeletons; `depth` (H, W)
+    float32 with `depth_kind`; `normals` (H, W, 3) float32 unit vectors; `meta`, everything else
+    known. What a sample has no member for is not in it.
     """
 
-    def __init__(self, store: Store, table: pa.Table, columns: Sequence[str]) -> None:
-        self._store = store
-        self.root = store.folder.absolute() if store.folder else store.root
-        self.table = table
-        self.columns = tuple(columns)
-        self._keys: dict[str, int] | None = None
-        self._handles: dict[tuple[int, int], int] = {}
-        self._lock = threading.Lock()
+    def __init__(self, opening: Opening, rows: Numbers | None = None) -> None:
+        """See `open`. `rows` of the index are the samples, ascending; all if None."""
+        self._opening = opening
+        self._index, self._members = opening.index, opening.members
+        self.rows = rows
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return len(self._index) if self.rows is None else len(self.rows)
+
+    @property
+    def root(self) -> Path | str:
+        """The folder, or the address of an object store."""
+        return self._opening.root
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What samples hold, apart from their keys."""
+        return self._opening.columns
+
+    @property
+    def table(self) -> pads.Dataset:
+        """The whole root's index as an Arrow dataset, a row a sample: for DuckDB and others."""
+        return self._index.table
+
+    def to_table(self, columns: Sequence[str]) -> pa.Table:
+        """Columns of the index, a row for each sample here, in the order of their numbers.
+
+        Raises:
+            UsageError: there is no such column.
+        """
+        return self._index.columns(columns, self.rows)
+
+    def where(self, filters: Filters = None, split: str | None = None) -> Dataset:
+        """Those of its samples that a filter keeps, or that are of a split: see `open`.
+
+        Raises:
+            UsageError: a filter or the split is unknown.
+        """
+        rows = self.rows
+        for told in (filters, None if split is None else self._split(split)):
+            if told is not None:
+                kept = self._index.select(told)
+                rows = kept if rows is None else np.intersect1d(rows, kept, assume_unique=True)
+        return Dataset(self._opening, rows)
+
+    def key(self, number: int) -> str:
+        """The key of a sample."""
+        group, row = self._at(number)
+        return group.key(row)
 
     def __getitem__(self, which: int | str) -> Sample:
         """A sample by its number, negative ones from the end, or by its key."""
@@ -60,30 +87,35 @@ class Dataset(Samples):
 
     def look(self, number: int, choose: Choose | None = None) -> Sample:
         """A sample, or a view of it: see `Samples.look`."""
-        row = self.table.slice(number, 1).to_pylist()[0]
-        sample: Sample = {"key": row["key"]}
+        group, row = self._at(number)
+        sample: Sample = {"key": group.key(row)}
+        members = self._members.read(group, row)
+        if not self._opening.decode:
+            named = ((column, members.get(MEMBERS[column])) for column in self.columns)
+            return sample | {name: bytes(data) for name, data in named if data is not None}
+        told = _told(group, row)
+        view = choose(told["size"]) if choose else None
+        if view is not None:
+            view = view.aligned(view.reduction())
+            sample["view"] = view
+        decoder = Decoder(members, told, view)
         for column in self.columns:
-            data = self._read(row, MEMBERS[column])
-            if data is not None:
-                sample |= self._decoded(column, data, row)
-        shape = shape_of(sample) if choose else None
-        return choose(shape)(sample) if choose and shape else sample
+            if MEMBERS[column] in members:
+                sample |= self._decoded(decoder, column, group, row)
+        return sample
 
-    def key(self, number: int) -> str:
-        """The key of a sample."""
-        return str(self.table["key"][number])
+    def fingerprint(self) -> str:
+        """Of the index, and of the rows that are samples here."""
+        rows = "all" if self.rows is None else f"{crc32(self.rows.tobytes()):08x}"
+        return f"{self._opening.listed.get('index_sha256')}:{len(self)}:{rows}"
 
     def close(self) -> None:
         """Close the files it holds open."""
-        with self._lock:
-            for (pid, _), handle in self._handles.items():
-                if pid == os.getpid():
-                    os.close(handle)
-            self._handles.clear()
+        self._opening.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For workers that are spawned: they open files of their own."""
-        return Dataset, (Store(self.root), self.table, self.columns)
+        return Dataset, (self._opening, self.rows)
 
     def __enter__(self) -> Dataset:
         return self
@@ -91,113 +123,83 @@ class Dataset(Samples):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
-    def _decoded(self, column: str, data: bytes, row: dict[str, Any]) -> Sample:
-        try:
-            return _decoded(column, data, row)
-        except (DataError, ValueError, LookupError, TypeError) as error:
-            raise DataError(
-                f"{row['key']}.{MEMBERS[column]} of shard {row['shard']:05d} in {self.root} cannot "
-                f"be read ({str(error).splitlines()[0]}): run `humanverse verify`"
-            ) from error
+    def _at(self, number: int) -> tuple[Group, int]:
+        return self._index.at(number if self.rows is None else int(self.rows[number]))
 
     def _number(self, key: str) -> int:
-        if self._keys is None:
-            self._keys = {k: n for n, k in enumerate(self.table["key"].to_pylist())}
-        if key not in self._keys:
+        row = self._index.find(key)
+        number = row if row is None or self.rows is None else _where(self.rows, row)
+        if number is None:
             raise KeyError(f"no sample {key} in {self.root}")
-        return self._keys[key]
+        return number
 
-    def _read(self, row: dict[str, Any], extension: str) -> bytes | None:
-        name = extension.replace(".", "_")
-        offset, length = row.get(f"{name}_offset"), row.get(f"{name}_length")
-        if offset is None or length is None:
-            return None
-        data = self._range(row["shard"], offset, length)
-        if len(data) != length:
-            raise DataError(f"shard {row['shard']:05d}.tar ends before {row['key']}.{extension}")
-        return data
-
-    def _range(self, shard: int, offset: int, length: int) -> bytes:
-        name = f"shards/{shard:05d}.tar"
+    def _decoded(self, decoder: Decoder, column: str, group: Group, row: int) -> Sample:
         try:
-            if self._store.folder:
-                return os.pread(self._handle(shard, name), length, offset)
-            return self._store.read_range(name, offset, offset + length)
-        except FileNotFoundError:
-            missing = self._store.place(name)
-            raise DataError(f"{missing} is missing: run `humanverse verify`") from None
+            return decoder.column(column)
+        except (DataError, ValueError, LookupError, TypeError) as error:
+            raise DataError(
+                f"{self._members.name(group, row, MEMBERS[column])} cannot be read "
+                f"({str(error).splitlines()[0]}): run `humanverse verify`"
+            ) from error
 
-    def _handle(self, shard: int, name: str) -> int:
-        """An open file of this process: a descriptor shared over a fork would be closed twice."""
-        place = (os.getpid(), shard)
-        with self._lock:
-            if place not in self._handles:
-                self._handles[place] = os.open(Path(self.root) / name, os.O_RDONLY)
-            return self._handles[place]
+    def _split(self, split: str) -> list[tuple[str, str, str]]:
+        known = self._opening.listed.get("splits", {})
+        if not known:
+            raise UsageError(
+                f"{self.root} has no splits: pack it with a recipe that selects "
+                "(docs/duplicates.md)"
+            )
+        if split not in known:
+            raise UsageError(f"no split {split} in {self.root}: choose of {', '.join(known)}")
+        return [("split", "==", split)]
 
 
 def open(
     root: str | Path,
     columns: Sequence[str] | None = None,
-    filters: Any = None,
+    filters: Filters = None,
     split: str | None = None,
+    *,
+    decode: bool = True,
+    verify: bool = True,
+    cache: str | Path | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Dataset:
     """A packed root for reading.
 
     Args:
         root: the folder, or the address in an object store, that `build` or `pack` filled.
-        columns: what samples shall hold, of `MEMBERS`; all that is there if None.
-        filters: pyarrow filters on the index, such as `[("person_count", "<=", 2)]`.
+        columns: what samples shall hold, of `MEMBERS`; of all members if None.
+        filters: on the index: pyarrow's tuples, such as `[("person_count", "<=", 2)]`, an Arrow
+            expression, or an SQL condition (DuckDB's), such as `"aesthetic > 5.5"`.
         split: the samples of one split alone, such as `train`.
+        decode: False leaves members the bytes that they are.
+        verify: compare each member that is read with its checksum.
+        cache: a folder where what comes from an object store is kept.
+        cache_bytes: how much of it, for all datasets together.
 
     Raises:
-        UsageError: the root is not packed, or a column or the split is unknown.
+        UsageError: the root is not packed, or a column, a filter or the split is unknown.
     """
-    store = Store(root)
-    if not store.exists(INDEX):
-        raise UsageError(f"{root} holds no shards: run `humanverse pack` on it first")
-    if not store.exists(DATASET):
-        raise UsageError(f"{root} is being packed, or packing broke off: run `humanverse pack`")
-    wanted = tuple(MEMBERS) if columns is None else tuple(columns)
+    wanted = STORED if columns is None else tuple(columns)
     if unknown := [name for name in wanted if name not in MEMBERS]:
         raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
-    if split is not None:
-        _check_split(store, split)
-    with store.open(INDEX) as f:
-        table = pq.read_table(f, filters=filters)
-    if split is not None:
-        table = table.filter(pc.equal(table["split"], split))
-    return Dataset(store, table, wanted)
+    folder = None if cache is None else Path(cache)
+    opening = Opening(root, wanted, decode, verify, folder, cache_bytes)
+    assert opening.listed  # before its index, so that what is no dataset is told as such
+    return Dataset(opening).where(filters, split)
 
 
-def _check_split(store: Store, split: str) -> None:
-    known = json.loads(store.read(DATASET)).get("splits", {})
-    if not known:
-        raise UsageError(
-            f"{store.root} has no splits: pack it with a recipe that selects (docs/duplicates.md)"
-        )
-    if split not in known:
-        raise UsageError(f"no split {split} in {store.root}: choose of {', '.join(known)}")
+def _told(group: Group, row: int) -> dict[str, Any]:
+    """What the index says of a sample that its members do not."""
+    size = group.numbers["height"].item(row), group.numbers["width"].item(row)
+    if "depth_kind" not in group.words:
+        return {"size": size}
+    numbers = {name: group.numbers[name].item(row) for name in DEPTH[1:]}
+    return {"size": size, "depth_kind": group.words["depth_kind"][row].as_py()} | numbers
 
 
-def _decoded(column: str, data: bytes, row: dict[str, Any]) -> Sample:
-    if column == "image":
-        return {"image": decode_jpeg(data)}
-    if column == "caption":
-        return {"caption": data.decode()}
-    if column == "meta":
-        return {"meta": json.loads(data)}
-    if column == "poses":
-        return {"poses": _poses(json.loads(data))}
-    if column == "depth":
-        depth = decode_depth(data, row["depth_scale"], row["depth_offset"])
-        return {"depth": depth, "depth_kind": row["depth_kind"]}
-    return {"normals": decode_normals(data)}
-
-
-def _poses(body: dict[str, Any]) -> NDArray[np.float32]:
-    people = [person["keypoints"] for person in body["people"]]
-    return np.asarray(people, np.float32).reshape(-1, 133, 3)
+def _where(rows: Numbers, row: int) -> int | None:
+    """The number of a row among ascending ones."""
+    number = int(rows.searchsorted(row))
+    return number if number < len(rows) and rows[number] == row else None

@@ -23,6 +23,7 @@ from humanverse.keypoints import COUNT, FLIP
 Sample = dict[str, Any]
 Size = tuple[int, int]
 """Height and width."""
+SIDES = ("left", "top", "width", "height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,23 @@ class View:
     mirrored: bool = False
     of: Size | None = None
     """Height and width of the picture, where they were known."""
+
+    def reduction(self) -> int:
+        """By how much, 1, 2, 4 or 8, its picture may be made smaller and still suffice."""
+        spare = min(self.height / self.size[0], self.width / self.size[1])
+        return next((factor for factor in (8, 4, 2) if spare >= factor), 1)
+
+    def aligned(self, factor: int) -> View:
+        """The same but for a few pixels, so that its edges remain between pixels of a picture that
+        is smaller by a factor.
+        """
+        sides = {name: getattr(self, name) // factor * factor for name in SIDES}
+        return replace(self, **sides)
+
+    def reduced(self, factor: int) -> View:
+        """An aligned view, of the smaller picture."""
+        sides = {name: getattr(self, name) // factor for name in SIDES}
+        return replace(self, **sides)
 
     def places(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """Points (..., 2) of the picture, x and y, in pixels of the view."""

@@ -16,7 +16,7 @@ from humanverse.layers.store import Store
 from humanverse.pack.sample import UNINDEXED, members_of
 from humanverse.pack.settings import Caption
 
-VERSION = 1
+VERSION = 2
 """Raise it when equal layers give other shards."""
 
 

@@ -100,7 +100,7 @@ def test_a_sample_keeps_the_webs_caption_unless_the_recipe_says_otherwise(table,
     with humanverse.open(root) as ds:
         assert all(sample["caption"].startswith("words ") for sample in ds)
         assert all("bright" in sample["meta"]["generated_caption"] for sample in ds)
-        assert ds.table["caption_model"].unique().to_pylist() == ["blip2"]
+        assert ds.to_table(["caption_model"])["caption_model"].unique().to_pylist() == ["blip2"]
         of_the_web = [sample["caption"] for sample in ds]
     before = shards(root)
     pack_root(Store(root), recipe_with(caption="generated"))
@@ -117,7 +117,7 @@ def test_a_takedown_leaves_the_words_of_other_samples_as_they_were(table, tmp_pa
     build(recipe_with(), [table], root, settings=Settings("local"))
     pack_root(Store(root), recipe_with(caption="generated"))
     with humanverse.open(root) as ds:
-        url, rest = ds.table["url"][0].as_py(), len(ds) - 1
+        url, rest = ds.to_table(["url"])["url"][0].as_py(), len(ds) - 1
     (tmp_path / "list.txt").write_text(f"url {url}\n")
     humanverse.takedown(root, tmp_path / "list.txt")
     with humanverse.open(root) as ds:

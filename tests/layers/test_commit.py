@@ -2,6 +2,7 @@
 
 import contextlib
 import tarfile
+import zlib
 
 import pyarrow as pa
 import pytest
@@ -83,6 +84,9 @@ def test_places_in_a_tar_are_where_the_bytes_lie(tmp_path):
     with (tmp_path / "t.tar").open("w+b") as f:
         places = write_tar(f, members)
     data = (tmp_path / "t.tar").read_bytes()
-    assert {name: data[o : o + n] for name, (o, n) in places.items()} == dict(members)
+    assert {name: data[o : o + n] for name, (o, n, _) in places.items()} == dict(members)
+    assert {name: crc for name, (*_, crc) in places.items()} == {
+        name: zlib.crc32(content) for name, content in members
+    }
     with tarfile.open(tmp_path / "t.tar") as tar:
         assert {i.name: i.mtime for i in tar} == {name: 0 for name, _ in members}

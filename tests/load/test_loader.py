@@ -39,7 +39,7 @@ def test_an_epoch_shows_every_sample_once_in_batches_of_one_size(dataset):
     seen = [key for batch in batches for key in batch["key"]]
     assert len(set(seen)) == len(seen)
     kept = list(dataset.loader(4, seed=1, last="keep"))
-    assert sorted(sum(keys(kept), [])) == sorted(dataset.table["key"].to_pylist())  # noqa: RUF017
+    assert sorted(sum(keys(kept), [])) == sorted(dataset.to_table(["key"])["key"].to_pylist())  # noqa: RUF017
 
 
 def test_pictures_of_one_size_are_stacked_and_the_rest_is_listed(dataset):
@@ -86,7 +86,10 @@ def test_the_next_epoch_is_another_order_and_comes_by_itself(dataset):
     assert first != second
     assert loader.state_dict()["epoch"] == 2
     assert second == keys(dataset.loader(4, seed=7, epoch=1))
-    assert keys(dataset.loader(4, shuffle=False))[0] == dataset.table["key"].to_pylist()[:4]
+    assert (
+        keys(dataset.loader(4, shuffle=False))[0]
+        == dataset.to_table(["key"])["key"].to_pylist()[:4]
+    )
 
 
 def test_what_is_drawn_for_a_sample_is_its_own_whoever_reads_it(dataset):
@@ -115,7 +118,7 @@ def damaged(root, tmp_path):
 
     shutil.copytree(root, tmp_path / "root")
     with humanverse.open(tmp_path / "root") as opened:
-        row = opened.table.slice(3, 1).to_pylist()[0]
+        row = opened.table.take([3]).to_pylist()[0]
     path = tmp_path / "root" / "shards" / f"{row['shard']:05d}.tar"
     data = bytearray(path.read_bytes())
     place = row["depth_png_offset"]
@@ -178,5 +181,5 @@ def test_loaders_that_cannot_be_are_refused(dataset, fields, told):
 def test_filters_narrow_what_is_loaded(root):
     with humanverse.open(root, ["image"], filters=[("person_count", "<=", 2)]) as few:
         seen = [key for batch in few.loader(2, last="keep") for key in batch["key"]]
-        assert sorted(seen) == sorted(few.table["key"].to_pylist())
-        assert pa.compute.max(few.table["person_count"]).as_py() <= 2
+        assert sorted(seen) == sorted(few.to_table(["key"])["key"].to_pylist())
+        assert pa.compute.max(few.to_table(["person_count"])["person_count"]).as_py() <= 2

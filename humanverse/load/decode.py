@@ -1,0 +1,123 @@
+"""What a sample holds, out of its members' bytes: at full size, or as a view of it.
+
+Maps are cropped and scaled as the codes they are stored in, which is a quarter of the work: depth
+is linear in its codes, and normals have their length restored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanverse.codec import decode_codes, decode_jpeg, depth_of, normals_of
+from humanverse.drawing import skeleton
+from humanverse.keypoints import COUNT
+from humanverse.load.view import Sample, Size, View
+
+Bytes = bytes | memoryview
+
+MEMBERS: Final = {
+    "image": "jpg",
+    "caption": "txt",
+    "meta": "json",
+    "poses": "pose.json",
+    "depth": "depth.png",
+    "normals": "normal.png",
+    "boxes": "pose.json",
+    "pose_map": "pose.json",
+}
+"""What a sample can hold, and the member it comes from."""
+STORED: Final = ("image", "caption", "meta", "poses", "depth", "normals")
+"""What it holds if nothing is said: all that is not made out of something else."""
+
+
+class Decoder:
+    """One sample's members, each parsed once."""
+
+    def __init__(
+        self, members: Mapping[str, Bytes], told: Mapping[str, Any], view: View | None
+    ) -> None:
+        """Begin with bytes by extension.
+
+        Args:
+            members: bytes by extension.
+            told: `size`, height and width of the picture, and what the index says of its depth:
+                `depth_kind`, `depth_scale`, `depth_offset`.
+            view: what is to be seen of it; all if None.
+        """
+        self.members, self.told, self.view = members, told, view
+
+    def column(self, name: str) -> Sample:
+        """A column, and what comes with it.
+
+        Raises:
+            DataError, ValueError, LookupError, TypeError: its member cannot be read.
+        """
+        return COLUMNS[name](self)
+
+    def image(self) -> Sample:
+        """(H, W, 3) uint8, decoded no larger than the view needs it."""
+        data = self.members["jpg"]
+        if self.view is None:
+            return {"image": decode_jpeg(data)}
+        factor = self.view.reduction()
+        return {"image": self.view.reduced(factor).pixels(decode_jpeg(data, factor))}
+
+    def depth(self) -> Sample:
+        """(H, W) float32 in the unit of its kind."""
+        codes = self._seen(decode_codes(self.members["depth.png"]))
+        depth = depth_of(codes, self.told["depth_scale"], self.told["depth_offset"])
+        return {"depth": depth, "depth_kind": self.told["depth_kind"]}
+
+    def normals(self) -> Sample:
+        """(H, W, 3) float32 unit vectors."""
+        normals = normals_of(self._seen(decode_codes(self.members["normal.png"])))
+        if self.view is not None and self.view.mirrored:
+            normals[..., 0] *= -1
+        return {"normals": normals}
+
+    def poses(self) -> Sample:
+        """(people, 133, 3) float32: x and y in pixels, and confidence."""
+        return {"poses": self._poses}
+
+    def boxes(self) -> Sample:
+        """(people, 4) float32, xyxy in pixels; one outside the view has no area."""
+        boxes = np.asarray([p["box"] for p in self._body["people"]], np.float32).reshape(-1, 4)
+        return {"boxes": boxes if self.view is None else self.view.boxes(boxes)}
+
+    def pose_map(self) -> Sample:
+        """(H, W, 3) uint8: skeletons as `humanverse.drawing.skeleton` draws them."""
+        size: Size = self.told["size"] if self.view is None else self.view.size
+        return {"pose_map": skeleton(self._poses, *size)}
+
+    def caption(self) -> Sample:
+        """A str."""
+        return {"caption": str(self.members["txt"], "utf-8")}
+
+    def meta(self) -> Sample:
+        """A dict."""
+        return {"meta": json.loads(bytes(self.members["json"]))}
+
+    @cached_property
+    def _body(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(bytes(self.members["pose.json"]))
+        return body
+
+    @cached_property
+    def _poses(self) -> NDArray[np.float32]:
+        people = [person["keypoints"] for person in self._body["people"]]
+        poses = np.asarray(people, np.float32).reshape(-1, COUNT, 3)
+        return poses if self.view is None else self.view.poses(poses)
+
+    def _seen(self, codes: NDArray[Any]) -> NDArray[Any]:
+        return codes if self.view is None else self.view.pixels(codes)
+
+
+COLUMNS: Final[Mapping[str, Callable[[Decoder], Sample]]] = {
+    name: getattr(Decoder, name) for name in MEMBERS
+}
