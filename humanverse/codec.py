@@ -64,7 +64,9 @@ def depth_codes(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float, 
     low, high = np.float32(depth.min()), np.float32(depth.max())
     if not np.isfinite(low) or not np.isfinite(high):
         raise ValueError("a depth map that is not finite cannot be stored")
-    scale = np.float32((high - low) / CODES) or np.float32(1)
+    scale = np.float32((high - low) / CODES)
+    if scale < np.finfo(np.float32).tiny:  # flat, but for what 32 bits cannot tell apart
+        scale = np.float32(1)
     codes = np.subtract(depth, low, dtype=np.float32)
     # In place: passing over memory is what this costs.
     np.divide(codes, scale, out=codes)

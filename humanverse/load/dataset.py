@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 from isal.isal_zlib import crc32
+from numpy.typing import NDArray
 
 from humanverse.errors import DataError, UsageError
 from humanverse.load.decode import MEMBERS, STORED, Decoder
@@ -103,6 +104,11 @@ class Dataset(Samples):
             if MEMBERS[column] in members:
                 sample |= self._decoded(decoder, column, group, row)
         return sample
+
+    def sizes(self) -> NDArray[np.integer[Any]]:
+        """Height and width of each sample's picture, (n, 2)."""
+        table = self.to_table(["height", "width"])
+        return np.stack([column.to_numpy() for column in table.columns], axis=1)
 
     def fingerprint(self) -> str:
         """Of the index, and of the rows that are samples here."""

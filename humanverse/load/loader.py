@@ -1,7 +1,7 @@
 """Batches for training, in an order that nothing but seed, epoch and position decides.
 
 Threads read and decode: codecs let go of the GIL, and nothing has to be sent between processes.
-Where a run stands is told by three numbers; taken up again, with as many ranks and workers as there
+Where a run stands is told by a few numbers; taken up again, with as many ranks and workers as there
 are then, it goes on with the batch it would have seen next.
 """
 
@@ -16,18 +16,20 @@ from typing import Any, Literal
 import numpy as np
 
 from humanverse.errors import DataError, UsageError
-from humanverse.load.order import Batches, Last, Order, replacement, sample_random
+from humanverse.load.batch import Batch, Tensors, as_torch, collated
+from humanverse.load.order import Last, replacement, sample_random
 from humanverse.load.samples import Samples
+from humanverse.load.schedule import Bucket, Schedule, bucketed
 from humanverse.load.view import Sample, Size, View, drawn, largest
 
-Batch = dict[str, Any]
-"""Of each column a list, or one array where all its values are of one shape."""
 Transform = Callable[[Sample, np.random.Generator], Sample]
 Broken = Literal["raise", "replace"]
 
 STATE = "humanverse.loader.v1"
 AHEAD = 2
 """Batches that are being read while one is used."""
+TASKS = 4
+"""Parts of a batch for each thread: enough that none is left idle, few enough to cost nothing."""
 TRIES = 8
 """Samples tried in a broken one's place."""
 
@@ -47,18 +49,29 @@ class Reading:
     last: Last = "drop"
     """What becomes of samples that do not fill the last batch; the same for every number of ranks.
     """
-    image_size: int | tuple[int, int] | None = None
+    image_size: int | Size | None = None
     """Side, or height and width, at which pictures and labels come; None leaves each its own."""
+    buckets: Sequence[Size] | None = None
+    """Several sizes, in place of `image_size`: a batch comes at one of them, and is made of samples
+    of such an aspect. See `humanverse.load.schedule.aspect_sizes`.
+    """
     crop: Literal["centre", "random"] = "centre"
     """random: another crop each epoch, mirrored every second time."""
     transform: Transform | None = None
     """What else is done to a sample, with random numbers of its own."""
     broken: Broken = "raise"
     """replace: where a sample cannot be read another one takes its place, and is counted."""
+    tensors: Tensors = "numpy"
+    """torch: tensors in place of arrays, channels first."""
+    pin: bool = False
+    """Whether tensors lie in memory that a GPU can fetch from."""
 
-    def size(self) -> tuple[int, int] | None:
-        """Height and width."""
-        return (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+    def sizes(self) -> list[Size] | None:
+        """Heights and widths of batches; None where samples keep their own."""
+        if self.buckets is not None:
+            return list(self.buckets)
+        size = self.image_size
+        return None if size is None else [(size, size) if isinstance(size, int) else size]
 
 
 class Loader:
@@ -70,14 +83,14 @@ class Loader:
         Raises:
             UsageError: batches of this size cannot be, or nothing would be in one.
         """
+        _check(reading)
         self.dataset, self.reading, self.epoch = dataset, reading, epoch
         self.batch = 0
         """Number of the batch that comes next."""
         self.replaced: dict[str, str] = {}
         """Samples that could not be read, by key, with what was wrong, since this loader was made.
         """
-        if reading.workers < 1:
-            raise UsageError(f"workers={reading.workers}: 1 or more read")
+        self._buckets = self._cut()
         if not len(self):
             raise UsageError(
                 f"{len(dataset)} samples make no batch of {reading.batch_size}: "
@@ -86,17 +99,21 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return len(self._batches())
+        return len(self._schedule())
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands: of constant size, and the same on every rank."""
+        told = self.reading
         return {
             "schema": STATE,
-            "seed": self.reading.seed,
             "epoch": self.epoch,
             "batch": self.batch,
-            "batch_size": self.reading.batch_size,
-            "samples": len(self.dataset),
+            "seed": told.seed,
+            "batch_size": told.batch_size,
+            "shuffle": told.shuffle,
+            "last": told.last,
+            "buckets": None if told.buckets is None else [list(size) for size in told.buckets],
+            "dataset": self.dataset.fingerprint(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -106,7 +123,7 @@ class Loader:
             UsageError: it read other samples, or in other batches or another order.
         """
         mine = self.state_dict()
-        for name in ("schema", "seed", "batch_size", "samples"):
+        for name in mine.keys() - {"epoch", "batch"}:
             if state.get(name) != mine[name]:
                 raise UsageError(
                     f"the state is of {name}={state.get(name)}, and this loader of {mine[name]}: "
@@ -116,39 +133,65 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches that are left of the epoch. At its end the next one begins."""
-        batches, pool = self._batches(), ThreadPoolExecutor(self.reading.workers, "load")
+        schedule, pool = self._schedule(), ThreadPoolExecutor(self.reading.workers, "load")
         samples = self.dataset.at_epoch(self.reading.seed, self.epoch)
-        order = Order(
-            len(self.dataset),
-            seed=self.reading.seed,
-            epoch=self.epoch,
-            shuffle=self.reading.shuffle,
-        )
-        waiting: deque[list[Future[Sample]]] = deque()
-        following = iter(range(self.batch, len(batches)))
+        following = iter(range(self.batch, len(schedule)))
+        waiting: deque[Future[Batch]] = deque()
         try:
             while True:
                 while len(waiting) <= AHEAD and (number := next(following, None)) is not None:
-                    places = order[batches[number]].tolist()
-                    waiting.append([pool.submit(self._sample, samples, place) for place in places])
+                    waiting.append(self._ask(pool, samples, *schedule[number]))
                 if not waiting:
                     break
-                made = collated([future.result() for future in waiting.popleft()])
+                made = waiting.popleft().result()
                 self.batch += 1
                 yield made
             self.epoch, self.batch = self.epoch + 1, 0
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _batches(self) -> Batches:
-        told = self.reading
-        return Batches(len(self.dataset), told.batch_size, told.rank, told.world, told.last)
+    def _cut(self) -> list[Bucket]:
+        if self.reading.buckets is None:
+            sizes = self.reading.sizes()
+            return [Bucket(sizes[0] if sizes else None, None, len(self.dataset))]
+        return bucketed(self.dataset.sizes(), self.reading.buckets)
 
-    def _sample(self, samples: Samples, number: int) -> Sample:
+    def _schedule(self) -> Schedule:
+        told = self.reading
+        return Schedule(
+            self._buckets,
+            batch_size=told.batch_size,
+            seed=told.seed,
+            epoch=self.epoch,
+            shuffle=told.shuffle,
+            share=(told.rank, told.world),
+            last=told.last,
+        )
+
+    def _ask(
+        self, pool: ThreadPoolExecutor, samples: Samples, numbers: Any, size: Size | None
+    ) -> Future[Batch]:
+        """Have a batch made, in parts."""
+        each = max(1, len(numbers) // (self.reading.workers * TASKS))
+        parts = [
+            pool.submit(self._read, samples, numbers[start : start + each].tolist(), size)
+            for start in range(0, len(numbers), each)
+        ]
+        # Parts that it waits for were taken up before it: no thread waits for what is not begun.
+        return pool.submit(self._gather, parts)
+
+    def _gather(self, parts: Sequence[Future[list[Sample]]]) -> Batch:
+        batch = collated([sample for part in parts for sample in part.result()])
+        return as_torch(batch, self.reading.pin) if self.reading.tensors == "torch" else batch
+
+    def _read(self, samples: Samples, numbers: Sequence[int], size: Size | None) -> list[Sample]:
+        return [self._sample(samples, number, size) for number in numbers]
+
+    def _sample(self, samples: Samples, number: int, size: Size | None) -> Sample:
         """A sample, or what stands in for it."""
         for attempt in range(TRIES):
             try:
-                return self._seen(samples, number)
+                return self._seen(samples, number, size)
             except DataError as error:
                 if self.reading.broken == "raise" or attempt == TRIES - 1:
                     raise
@@ -157,32 +200,33 @@ class Loader:
                 number = replacement(self.reading.seed, self.epoch, number, attempt) % count
         raise AssertionError  # the last attempt raised
 
-    def _seen(self, samples: Samples, number: int) -> Sample:
-        random = sample_random(self.reading.seed, self.epoch, samples.key(number))
-        size = self.reading.size()
+    def _seen(self, samples: Samples, number: int, size: Size | None) -> Sample:
+        told = self.reading
+        if told.crop == "centre" and told.transform is None:
+            return samples.look(number, None if size is None else lambda of: largest(of, size))
+        random = sample_random(told.seed, self.epoch, samples.key(number))
 
-        def choose(shape: Size) -> View:
+        def choose(of: Size) -> View:
             assert size is not None
-            random_crop = self.reading.crop == "random"
-            return drawn(shape, size, random) if random_crop else largest(shape, size)
+            return drawn(of, size, random) if told.crop == "random" else largest(of, size)
 
-        sample = samples.look(number, choose if size else None)
-        return self.reading.transform(sample, random) if self.reading.transform else sample
-
-
-def collated(samples: Sequence[Sample]) -> Batch:
-    """Samples as a batch: arrays of one shape are stacked, all else stands in lists.
-
-    A column that only some samples have is null for the others. People differ in number, so `poses`
-    is a list, unless every sample shows one.
-    """
-    names = dict.fromkeys(name for sample in samples for name in sample)
-    return {name: _together([sample.get(name) for sample in samples]) for name in names}
+        sample = samples.look(number, None if size is None else choose)
+        return sample if told.transform is None else told.transform(sample, random)
 
 
-def _together(values: list[Any]) -> Any:
-    if values and all(isinstance(value, np.ndarray) for value in values):
-        first = values[0]
-        if all(v.shape == first.shape and v.dtype == first.dtype for v in values):
-            return np.stack(values)
-    return values
+def _check(reading: Reading) -> None:
+    if reading.workers < 1:
+        raise UsageError(f"workers={reading.workers}: 1 or more read")
+    if reading.buckets is not None and (reading.image_size is not None or not reading.buckets):
+        raise UsageError("buckets are one size or more, in place of image_size")
+    if any(min(size) < 1 for size in reading.sizes() or ()):
+        raise UsageError(f"no picture comes at {reading.sizes()}")
+    for name, known in (
+        ("crop", ("centre", "random")),
+        ("broken", ("raise", "replace")),
+        ("tensors", ("numpy", "torch")),
+    ):
+        if getattr(reading, name) not in known:
+            raise UsageError(f"{name}={getattr(reading, name)!r}: {' or '.join(known)}")
+    if reading.pin and reading.tensors != "torch":
+        raise UsageError("pin=True is of tensors: it needs tensors='torch'")

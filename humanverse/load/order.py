@@ -30,7 +30,7 @@ WINDOW: Final = 128
 Last = Literal["drop", "keep"]
 """What becomes of samples that do not fill the last batch of an epoch."""
 
-_BLOCKS, _WINDOW, _SAMPLE, _REPLACEMENT = 0, 1, 2, 3
+_BLOCKS, _WINDOW, _SAMPLE, _REPLACEMENT, _BATCHES = range(5)
 """What random numbers are for: none are used twice."""
 
 Places = NDArray[np.int64]
@@ -48,8 +48,11 @@ class Order:
         shuffle: bool = True,
         block: int = BLOCK,
         window: int = WINDOW,
+        bucket: int = 0,
     ) -> None:
         """Permute the blocks of so many samples: 8 bytes for each block, and no more.
+
+        Orders of several `bucket`s are drawn apart.
 
         Raises:
             UsageError: a number is less than it can be.
@@ -63,7 +66,8 @@ class Order:
         block = max(1, min(block, samples))  # one that reaches beyond the end is as good
         self._block, self._window = block, window
         count = -(-samples // block)
-        self._blocks = _random(seed, epoch, _BLOCKS).permutation(count)
+        self._bucket = bucket
+        self._blocks = _random(seed, epoch, _BLOCKS, bucket).permutation(count)
         starts = np.arange(0, count, window, dtype=np.int64) * block
         # The last block may be shorter: windows behind the one that it is in begin sooner.
         short = np.flatnonzero(self._blocks == count - 1) // window
@@ -97,7 +101,7 @@ class Order:
             blocks = self._blocks[number * self._window : (number + 1) * self._window]
             samples = (blocks[:, None] * self._block + np.arange(self._block)).ravel()
             samples = samples[samples < self.samples]
-            _random(self.seed, self.epoch, _WINDOW, number).shuffle(samples)
+            _random(self.seed, self.epoch, _WINDOW, self._bucket, number).shuffle(samples)
             self._latest = number, samples
         return samples
 
@@ -141,6 +145,11 @@ class Batches:
         share = self.size // self.world
         start = number * self.size + self.rank * share
         return slice(min(start, self.samples), min(start + share, self.samples))
+
+
+def batch_order(seed: int, epoch: int, batches: int) -> Places:
+    """The order in which batches of several buckets follow one another."""
+    return _random(seed, epoch, _BATCHES).permutation(batches)
 
 
 def sample_random(seed: int, epoch: int, key: str) -> np.random.Generator:

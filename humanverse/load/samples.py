@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from humanverse.errors import UsageError
 from humanverse.load.view import Sample, Size, View
 
@@ -42,6 +45,14 @@ class Samples(ABC):
     def fingerprint(self) -> str:
         """Differs between sources whose samples differ, in number or order."""
         return f"{type(self).__name__}:{len(self)}"
+
+    def sizes(self) -> NDArray[np.integer[Any]]:
+        """Height and width of each sample's picture, (n, 2), without reading them.
+
+        Raises:
+            UsageError: nobody knows them.
+        """
+        raise UsageError(f"a {type(self).__name__} does not know its pictures' sizes beforehand")
 
     def at_epoch(self, seed: int, epoch: int) -> Samples:  # noqa: ARG002 - others draw by them
         """What an epoch is made of, if it is not always the same; of the same length each time."""
