@@ -14,11 +14,10 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from humanverse.errors import DataError
-from humanverse.png import decode_png, encode_png
+from humanverse.png import Opened, encode_png
 
 CODES = 65535
-COMPONENT = (np.arange(256, dtype=np.float32) / 127.5 - 1)[None]
-"""What an 8-bit code of normals stands for."""
+SUM = np.ones((1, 3), np.float32)
 
 
 def decode_jpeg(jpeg: bytes | memoryview, factor: int = 1) -> NDArray[np.uint8]:
@@ -75,21 +74,24 @@ def depth_codes(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float, 
     return codes.astype(np.uint16), float(scale), float(low)
 
 
-def decode_depth(png: bytes, scale: float, offset: float) -> NDArray[np.float32]:
+def decode_depth(png: bytes | memoryview, scale: float, offset: float) -> NDArray[np.float32]:
     """The map, (H, W), in the unit its kind tells.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    return depth_of(decode_codes(png), scale, offset)
+    file = _opened(png, 2)
+    depth = np.empty(file.shape, np.float32)
+    for first, codes in file.strips():
+        depth_of(codes, scale, offset, depth[first : first + len(codes)])
+    return depth
 
 
 def depth_of(
-    codes: NDArray[np.uint8] | NDArray[np.uint16], scale: float, offset: float
+    codes: NDArray[Any], scale: float, offset: float, out: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
     """The map that codes (H, W) stand for."""
-    depth = codes.astype(np.float32)
-    depth *= np.float32(scale)
+    depth: NDArray[np.float32] = np.multiply(codes, np.float32(scale), out=out, dtype=np.float32)
     depth += np.float32(offset)
     return depth
 
@@ -105,37 +107,43 @@ def normal_codes(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(cv2.convertScaleAbs(normals, alpha=127.5, beta=127.5), np.uint8)
 
 
-def decode_normals(png: bytes) -> NDArray[np.float32]:
+def decode_normals(png: bytes | memoryview) -> NDArray[np.float32]:
     """Unit vectors, (H, W, 3): +X right, +Y up, +Z towards the viewer.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    return normals_of(decode_codes(png))
+    file = _opened(png, 3)
+    normals = np.empty(file.shape, np.float32)
+    for first, codes in file.strips():
+        normals_of(codes, normals[first : first + len(codes)])
+    return normals
 
 
-def normals_of(codes: NDArray[Any]) -> NDArray[np.float32]:
-    """The unit vectors that red, green and blue (H, W, 3) stand for.
-
-    Raises:
-        DataError: these are not colours of 8 bits.
-    """
-    if codes.ndim != 3 or codes.dtype != np.uint8:
-        raise DataError("a stored map of normals is none")
-    vectors = np.asarray(cv2.LUT(codes, COMPONENT), np.float32)
-    squares = cv2.transform(cv2.LUT(codes, COMPONENT**2), np.ones((1, 3), np.float32))
-    np.sqrt(squares, out=squares)  # never 0: no code stands for 0
-    vectors /= squares[..., None]
+def normals_of(codes: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """The unit vectors that red, green and blue of 8 bits, (H, W, 3), stand for."""
+    vectors = np.empty(codes.shape, np.float32) if out is None else out
+    vectors[:] = codes
+    vectors -= np.float32(127.5)
+    length = cv2.sqrt(cv2.transform(cv2.multiply(vectors, vectors), SUM))
+    cv2.divide(vectors, cv2.merge([length] * 3), dst=vectors)  # no code stands for 0
     return vectors
 
 
-def decode_codes(png: bytes | memoryview) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """A stored map's codes: (H, W), or (H, W, 3).
+def decode_codes(png: bytes | memoryview, axes: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """A stored map's codes: (H, W) for 2 axes, (H, W, 3) for 3.
 
     Raises:
         DataError: it cannot be decoded.
     """
+    return _opened(png, axes).pixels()
+
+
+def _opened(png: bytes | memoryview, axes: int) -> Opened:
     try:
-        return decode_png(png)
+        file = Opened(png)
     except ValueError as error:
         raise DataError(f"a stored map cannot be decoded: {error}") from error
+    if len(file.shape) != axes or (axes == 3 and file.dtype is not np.uint8):
+        raise DataError("a stored map is of another kind than its name says")
+    return file

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Final, cast
+from collections.abc import Iterator
+from typing import Any, Final, cast
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ UP: Final = 2
 LEVEL: Final = 0
 """The fastest; the next one takes 1.5 x as long for files a fifth smaller."""
 GRAY, RGB = 0, 2
+STRIP: Final = 64
+"""Rows that are read at a time."""
 LARGEST: Final = 1 << 31
 """Bytes of pixels; OpenCV says what it thinks of more."""
 
@@ -42,51 +45,81 @@ def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
 
 
-def decode_png(data: bytes | memoryview) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """(H, W) of 8 or 16 bits, or (H, W, 3) as red, green and blue, out of any PNG of such content.
+class Opened:
+    """Any PNG of (H, W), or (H, W, 3) as red, green and blue, of 8 or 16 bits.
 
-    Raises:
-        ValueError: it is none, or damaged.
+    Its pixels come some rows at a time, so that what is made of them stays in the cache. `shape`
+    and `dtype` are theirs.
     """
-    try:
-        pixels = _ours(memoryview(data))
-    except (struct.error, IsalError) as error:  # type: ignore[misc]  # its stub forgets its base
-        raise ValueError("it is cut short, or damaged") from error
-    return _any(data) if pixels is None else pixels
 
+    def __init__(self, data: bytes | memoryview) -> None:
+        """Read a file.
 
-def _ours(data: memoryview) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-    """The pixels of a file as we write it; None if it is another."""
-    if bytes(data[:16]) != SIGNATURE + b"\0\0\0\rIHDR" or bytes(data[37:41]) != b"IDAT":
-        return None
-    width, height, bits, colour, *rest = struct.unpack(">IIBBBBB", data[16:29])
-    (length,) = struct.unpack(">I", data[33:37])
-    end, row = 41 + length, width * (bits // 8) * (3 if colour == RGB else 1)
-    size = height * (row + 1)
-    is_ours = bits in (8, 16) and colour in (GRAY, RGB) and not any(rest) and len(data) == end + 16
-    if not is_ours or not 0 < size < LARGEST:
-        return None
-    (told,) = struct.unpack(">I", data[end : end + 4])
-    if isal_zlib.crc32(data[37:end]) != told:
-        raise ValueError("its checksum is another")
-    inflate = isal_zlib.decompressobj()
-    raw = np.frombuffer(inflate.decompress(data[41:end], size), np.uint8)
-    if raw.size != size or not inflate.eof:
-        raise ValueError("it holds less than it says")
-    if (raw[:: row + 1] != UP).any():
-        return None
-    summed = _unfiltered(raw.reshape(height, row + 1))
-    pixels = summed.view(">u2").astype(np.uint16) if bits == 16 else summed
-    return pixels.reshape((height, width, 3) if colour == RGB else (height, width))
+        Raises:
+            ValueError: it is none, or damaged.
+        """
+        self.dtype: type[np.uint8 | np.uint16]
+        self.shape: tuple[int, ...]
+        self._rows: NDArray[np.uint8] | None = None
+        self._pixels: NDArray[Any] | None = None
+        try:
+            known = self._read(memoryview(data))
+        except (struct.error, IsalError) as error:  # type: ignore[misc]  # its stub forgets its base
+            raise ValueError("it is cut short, or damaged") from error
+        if not known:
+            self._pixels = _any(data)
+            self.shape, self.dtype = self._pixels.shape, self._pixels.dtype.type
 
+    def pixels(self) -> NDArray[Any]:
+        """All of them, of `shape` and `dtype`."""
+        pixels = np.empty(self.shape, self.dtype)
+        for first, rows in self.strips():
+            pixels[first : first + len(rows)] = rows
+        return pixels
 
-def _unfiltered(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Each row added to the one above it: row by row, NumPy does 32 bytes at a time."""
-    out = np.empty((len(rows), rows.shape[1] - 1), np.uint8)
-    out[0] = rows[0, 1:]
-    for number in range(1, len(rows)):
-        np.add(out[number - 1], rows[number, 1:], out=out[number])
-    return out
+    def strips(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Number of the first row, and rows: each only until the next is asked for."""
+        if self._rows is None:
+            assert self._pixels is not None
+            for first in range(0, len(self._pixels), STRIP):
+                yield first, self._pixels[first : first + STRIP]
+            return
+        above = np.zeros(self._rows.shape[1] - 1, np.uint8)
+        summed = np.empty((STRIP, len(above)), np.uint8)
+        for first in range(0, len(self._rows), STRIP):
+            part = self._rows[first : first + STRIP]
+            # Row by row NumPy adds 32 bytes at a time; down the columns it adds one.
+            for number, row in enumerate(part):
+                np.add(above, row[1:], out=summed[number])
+                above = summed[number]
+            above = above.copy()
+            out = summed[: len(part)]
+            pixels = out.view(">u2") if self.dtype is np.uint16 else out
+            yield first, pixels.reshape(-1, *self.shape[1:])
+
+    def _read(self, data: memoryview) -> bool:
+        """Inflate a file as we write it; False if it is another."""
+        if bytes(data[:16]) != SIGNATURE + b"\0\0\0\rIHDR" or bytes(data[37:41]) != b"IDAT":
+            return False
+        width, height, bits, colour, *rest = struct.unpack(">IIBBBBB", data[16:29])
+        (length,) = struct.unpack(">I", data[33:37])
+        end, row = 41 + length, width * (bits // 8) * (3 if colour == RGB else 1) + 1
+        if bits not in (8, 16) or colour not in (GRAY, RGB) or any(rest) or len(data) != end + 16:
+            return False
+        if not 0 < height * row < LARGEST:
+            return False
+        (told,) = struct.unpack(">I", data[end : end + 4])
+        if isal_zlib.crc32(data[37:end]) != told:
+            raise ValueError("its checksum is another")
+        inflate = isal_zlib.decompressobj()
+        raw = np.frombuffer(inflate.decompress(data[41:end], height * row), np.uint8)
+        if raw.size != height * row or not inflate.eof:
+            raise ValueError("it holds less than it says, or more")
+        if (raw[::row] != UP).any():
+            return False
+        self._rows, self.dtype = raw.reshape(height, row), np.uint16 if bits == 16 else np.uint8
+        self.shape = (height, width, 3) if colour == RGB else (height, width)
+        return True
 
 
 def _any(data: bytes | memoryview) -> NDArray[np.uint8] | NDArray[np.uint16]:

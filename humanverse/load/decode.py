@@ -14,7 +14,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from humanverse.codec import decode_codes, decode_jpeg, depth_of, normals_of
+from humanverse.codec import (
+    decode_codes,
+    decode_depth,
+    decode_jpeg,
+    decode_normals,
+    depth_of,
+    normals_of,
+)
 from humanverse.drawing import skeleton
 from humanverse.keypoints import COUNT
 from humanverse.load.view import Sample, Size, View
@@ -70,14 +77,21 @@ class Decoder:
 
     def depth(self) -> Sample:
         """(H, W) float32 in the unit of its kind."""
-        codes = self._seen(decode_codes(self.members["depth.png"]))
-        depth = depth_of(codes, self.told["depth_scale"], self.told["depth_offset"])
-        return {"depth": depth, "depth_kind": self.told["depth_kind"]}
+        png, told = self.members["depth.png"], self.told
+        values = told["depth_scale"], told["depth_offset"]
+        if self.view is None:
+            depth = decode_depth(png, *values)
+        else:
+            depth = depth_of(self.view.pixels(decode_codes(png, 2)), *values)
+        return {"depth": depth, "depth_kind": told["depth_kind"]}
 
     def normals(self) -> Sample:
         """(H, W, 3) float32 unit vectors."""
-        normals = normals_of(self._seen(decode_codes(self.members["normal.png"])))
-        if self.view is not None and self.view.mirrored:
+        png = self.members["normal.png"]
+        if self.view is None:
+            return {"normals": decode_normals(png)}
+        normals = normals_of(self.view.pixels(decode_codes(png, 3)))
+        if self.view.mirrored:
             normals[..., 0] *= -1
         return {"normals": normals}
 
@@ -113,9 +127,6 @@ class Decoder:
         people = [person["keypoints"] for person in self._body["people"]]
         poses = np.asarray(people, np.float32).reshape(-1, COUNT, 3)
         return poses if self.view is None else self.view.poses(poses)
-
-    def _seen(self, codes: NDArray[Any]) -> NDArray[Any]:
-        return codes if self.view is None else self.view.pixels(codes)
 
 
 COLUMNS: Final[Mapping[str, Callable[[Decoder], Sample]]] = {

@@ -36,9 +36,11 @@ class Members:
         shard, members = group.numbers["shard"].item(row), dict[str, Bytes]()
         for part in _together(places, self._ranges.gap):
             start, stop = part[0][1].offset, part[-1][1].offset + part[-1][1].length
-            data = memoryview(self._range(shard, start, stop))
+            data = self._range(shard, start, stop)
             for extension, place in part:
-                found = data[place.offset - start : place.offset - start + place.length]
+                # One that was read alone is handed on as it is, others are not copied apart.
+                found = data if len(part) == 1 else memoryview(data)[place.offset - start :]
+                found = found[: place.length]
                 if len(found) != place.length:
                     raise DataError(f"{self.name(group, row, extension)}: the shard ends before")
                 if self._verify and place.crc32 and crc32(found) != place.crc32:
