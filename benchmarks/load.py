@@ -3,11 +3,12 @@
     uv pip install --target DIR --no-deps --require-hashes -r benchmarks/streaming.lock
     python benchmarks/load.py --streaming DIR --json FILE
 
-The same samples of four members, about 260 KB, as our shards, as the Arrow files that `datasets`
-makes of their tars, and in mosaicml-streaming's own format; webdataset reads the tars. Each pass
-runs in a process of its own (benchmarks/load_readers.py), once to warm up and once counted; readers
-take turns, five rounds, and medians are told. CPU seconds are of all threads. mosaicml-streaming
-asks for older releases of what it shares with us, so it is installed beside them, into DIR.
+The same samples of about 260 KB (picture, depth, normals, pose, two small texts), as our shards, as
+the Arrow files that `datasets` makes of their tars, and in mosaicml-streaming's own format;
+webdataset reads the tars. Each pass runs in a process of its own (benchmarks/load_readers.py), once
+to warm up and once counted; readers take turns, five rounds, and medians are told. CPU seconds are
+of all threads. mosaicml-streaming asks for older releases of what it shares with us, so it is
+installed beside them, into DIR.
 """
 
 from __future__ import annotations
