@@ -11,10 +11,12 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from humanverse.codec import decode_depth, decode_normals, encode_depth, encode_normals
-from humanverse.png import encode_png
+from humanverse.png import Opened, encode_png
 from humanverse.testing.scenes import render
 
-SIDES = st.integers(1, 40)
+PICTURE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+SIDES = st.integers(1, 150)
+KINDS = [(np.uint16, ()), (np.uint8, (3,)), (np.uint8, ()), (np.uint16, (3,))]
 
 
 @given(st.data(), SIDES, SIDES, st.sampled_from([(np.uint16, ()), (np.uint8, (3,))]))
@@ -84,3 +86,38 @@ def test_files_of_the_former_writer_are_read():
     colours = np.rint((scene.normals + 1) * 127.5).astype(np.uint8)
     former = cv2.imencode(".png", colours[..., ::-1], fast)[1].tobytes()
     assert np.array_equal(decode_normals(former), decode_normals(encode_normals(scene.normals)))
+
+
+@given(st.data(), SIDES, st.integers(1, 200), st.sampled_from(KINDS), st.booleans())
+def test_any_map_is_read_as_it_was_written_by_us_or_others(data, height, width, kind, ours):
+    dtype, channels = kind
+    seed = data.draw(st.integers(0, 99))
+    top = np.iinfo(dtype).max
+    pixels = np.random.default_rng(seed).integers(
+        0, top, (height, width, *channels), dtype, endpoint=True
+    )
+    turned = pixels[..., ::-1] if channels else pixels
+    file = encode_png(pixels) if ours else cv2.imencode(".png", turned)[1].tobytes()
+    read = Opened(file)
+    assert (read.shape, read.dtype) == (pixels.shape, dtype)
+    assert np.array_equal(read.pixels(), pixels)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 7))
+def test_a_damaged_file_is_refused_or_read_but_never_worse(place, bit):
+    """A flipped bit in the pixels is always found; in the header another file may result."""
+    file = bytearray(encode_png(PICTURE))
+    place %= len(file)
+    file[place] ^= 1 << bit
+    try:
+        pixels = Opened(bytes(file)).pixels()
+    except ValueError:
+        return
+    assert place < 33 or place >= len(file) - 16 or pixels.shape == (30, 40, 3)
+    assert not 41 <= place < len(file) - 16
+
+
+@pytest.mark.parametrize("cut", [0, 10, 40, 60, -20, -1])
+def test_a_file_cut_short_is_refused(cut):
+    with pytest.raises(ValueError, match="it "):
+        Opened(encode_png(np.ones((9, 9), np.uint16))[:cut])

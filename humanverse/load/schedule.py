@@ -79,7 +79,7 @@ def aspect_sizes(side: int, step: int = 64, widest: float = 2.0) -> list[Size]:
     """Heights and widths of about side x side pixels: multiples of `step`, up to an aspect.
 
     >>> aspect_sizes(512, widest=1.5)
-    [(640, 448), (576, 448), (512, 512), (448, 576), (448, 640)]
+    [(576, 448), (512, 512), (448, 576)]
 
     Raises:
         UsageError: the side is no multiple of the step.

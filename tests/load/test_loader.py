@@ -1,11 +1,17 @@
 """Batches come in one order for all, go on where they stopped, and keep their size."""
 
 import pickle
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
+import time
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from shared import HERE, url_table
 
 import humanverse
@@ -171,6 +177,10 @@ def test_a_state_is_small_plain_and_for_the_same_batches_alone(dataset):
         ({"batch_size": 4, "workers": 0}, "1 or more"),
         ({"batch_size": 4, "world": 3}, "ranks evenly"),
         ({"batch_size": 4, "size": 3}, "has no size: choose of"),
+        ({"batch_size": 4, "pin": True}, "needs tensors='torch'"),
+        ({"batch_size": 4, "crop": "middle"}, "crop='middle': centre or random"),
+        ({"batch_size": 4, "image_size": 0}, "no picture comes at"),
+        ({"batch_size": 4, "buckets": []}, "one size or more"),
     ],
 )
 def test_loaders_that_cannot_be_are_refused(dataset, fields, told):
@@ -183,3 +193,97 @@ def test_filters_narrow_what_is_loaded(root):
         seen = [key for batch in few.loader(2, last="keep") for key in batch["key"]]
         assert sorted(seen) == sorted(few.to_table(["key"])["key"].to_pylist())
         assert pa.compute.max(few.to_table(["person_count"])["person_count"]).as_py() <= 2
+
+
+def test_tensors_come_channels_first_and_hold_the_same(dataset):
+    arrays = next(iter(dataset.loader(4, image_size=(8, 6))))
+    tensors = next(iter(dataset.loader(4, image_size=(8, 6), tensors="torch")))
+    assert tensors["image"].shape == (4, 3, 8, 6)
+    assert tensors["normals"].shape == (4, 3, 8, 6)
+    assert tensors["depth"].shape == (4, 8, 6)
+    assert (tensors["image"].permute(0, 2, 3, 1).numpy() == arrays["image"]).all()
+    assert tensors["image"].is_contiguous(memory_format=torch.channels_last)
+    assert tensors["caption"] == arrays["caption"]
+
+
+def test_batches_of_several_aspects_are_each_of_one_size(root):
+    sizes = [(8, 8), (8, 16), (16, 8)]
+    with humanverse.open(root, ["image", "depth"]) as dataset:
+        loader = dataset.loader(2, buckets=sizes, last="keep")
+        batches = list(loader)
+        assert sum(len(batch["key"]) for batch in batches) == len(dataset)
+        for batch in batches:
+            assert batch["image"].shape[1:3] == batch["depth"].shape[1:3]
+            assert batch["image"].shape[1:3] in sizes
+        state = loader.state_dict()
+        with pytest.raises(UsageError, match="buckets"):
+            dataset.loader(2, buckets=sizes[:2], last="keep").load_state_dict(state)
+
+
+def test_torchs_own_loader_reads_it_too(dataset):
+    loader = torch.utils.data.DataLoader(dataset, batch_size=5, collate_fn=list)
+    assert [s["key"] for batch in loader for s in batch] == [s["key"] for s in dataset]
+
+
+def python(code, *args):
+    """A program of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_an_interrupt_ends_it_at_once(root):
+    """Ctrl-C while threads are in the midst of reading."""
+    child = python(
+        """
+        import sys, time, humanverse
+        def slow(sample, random):
+            time.sleep(0.2)
+            return sample
+        loader = humanverse.open(sys.argv[1]).loader(16, transform=slow, workers=2)
+        print("reading", flush=True)
+        for batch in loader:
+            pass
+        """,
+        root,
+    )
+    assert child.stdout.readline() == "reading\n"
+    time.sleep(0.5)
+    asked = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=20)
+    assert time.monotonic() - asked < 5
+    assert child.returncode != 0
+    assert "KeyboardInterrupt" in told
+
+
+def test_memory_and_open_files_stay_the_same_from_epoch_to_epoch(root):
+    child = python(
+        """
+        import gc, os, sys, humanverse
+        from humanverse.load.order import Order
+        def held():
+            gc.collect()
+            with open("/proc/self/statm") as f:
+                pages = int(f.read().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))
+        loader = humanverse.open(sys.argv[1]).loader(8, image_size=256, crop="random", workers=3)
+        marks = []
+        for epoch in range(33):
+            for batch in loader:
+                pass
+            if epoch % 16 == 0:
+                marks.append(held())
+        print(*(f"{memory},{files}" for memory, files in marks))
+        """,
+        root,
+    )
+    out, told = child.communicate(timeout=120)
+    assert child.returncode == 0, told
+    marks = [tuple(map(int, mark.split(","))) for mark in out.split()]
+    memory, files = zip(*marks, strict=True)
+    assert len(set(files)) == 1
+    assert memory[2] - memory[1] < 10e6

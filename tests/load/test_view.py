@@ -1,16 +1,20 @@
 """A view shows picture, depth, normals and keypoints alike: what lay together still does."""
 
 import doctest
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import humanverse
 from humanverse.errors import UsageError
 from humanverse.keypoints import FLIP
 from humanverse.load import view as module
 from humanverse.load.view import View, drawn, largest, whole
+from humanverse.testing.packed import encoded, pack_scenes
 from humanverse.testing.scenes import mirror, render
 
 SIDE = st.integers(1, 300)
@@ -145,3 +149,44 @@ def test_a_view_of_nothing_is_refused():
 
 def test_its_examples_run():
     assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
+
+
+@given(SIZES, st.tuples(st.integers(1, 60), st.integers(1, 60)), st.integers(0, 1000))
+def test_an_aligned_view_is_the_same_part_of_a_smaller_picture(shape, size, seed):
+    view = drawn(shape, size, np.random.default_rng(seed))
+    factor = view.reduction()
+    aligned = view.aligned(factor)
+    assert aligned.reduction() == factor
+    for name in ("left", "top", "width", "height"):
+        assert 0 <= getattr(view, name) - getattr(aligned, name) < factor
+        assert getattr(aligned, name) % factor == 0
+    small = aligned.reduced(factor)
+    assert factor == 1 or (small.height >= size[0] and small.width >= size[1])
+    points = np.array([[view.left + 3.5, view.top + 1.25]])
+    assert np.allclose(small.places(points / factor), aligned.places(points), atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_a_picture_that_is_decoded_smaller_lies_where_it_lay(factor, tmp_path):
+    """Beside the same view of the whole picture, and of maps, which are read in full."""
+    scene = render(5, 640, 480, people=1)
+    smooth = cv2.GaussianBlur(scene.image, (0, 0), 6)
+    pack_scenes(tmp_path, [encoded(replace(scene, image=smooth))])
+    size = 440 // factor, 600 // factor
+    random = [np.random.default_rng(1) for _ in range(2)]
+    with humanverse.open(tmp_path, ["image", "depth", "normals", "poses"]) as dataset:
+        seen = dataset.look(0, lambda of: drawn(of, size, random[0], least=0.95))
+        assert seen["view"].reduction() == factor
+        whole_one = dataset[0]
+    expected = seen["view"](whole_one)
+    assert np.abs(seen["image"].astype(int) - expected["image"]).mean() < 1.5
+    shifted = np.roll(expected["image"], 1, axis=1)
+    assert (
+        np.abs(seen["image"].astype(int) - shifted).mean()
+        > 1.5 * np.abs(seen["image"].astype(int) - expected["image"]).mean()
+    )
+    assert np.abs(seen["depth"] - expected["depth"]).max() < 1e-3
+    alike = (seen["normals"] * expected["normals"]).sum(axis=-1)
+    assert np.quantile(alike, 0.02) > 0.999
+    assert np.allclose(np.linalg.norm(seen["normals"], axis=-1), 1, atol=1e-5)
+    assert (seen["poses"] == expected["poses"]).all()
