@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,9 @@ from humanverse.errors import DataError, UsageError
 from humanverse.load.decode import MEMBERS, STORED, Decoder
 from humanverse.load.index import Filters, Group, Numbers
 from humanverse.load.opening import DEPTH, Opening
+from humanverse.load.people import People
 from humanverse.load.samples import Choose, Samples
+from humanverse.load.subset import numbers_of
 from humanverse.load.view import Sample
 
 CACHE_BYTES: Final = 100 << 30
@@ -76,6 +79,43 @@ class Dataset(Samples):
                 kept = self._index.select(told)
                 rows = kept if rows is None else np.intersect1d(rows, kept, assume_unique=True)
         return Dataset(self._opening, rows)
+
+    def only(self, columns: Sequence[str], *, decode: bool = True) -> Dataset:
+        """The same samples, holding other columns or, not decoded, the bytes of their members.
+
+        Raises:
+            UsageError: a column is unknown.
+        """
+        return Dataset(replace(self._opening, columns=checked(columns), decode=decode), self.rows)
+
+    def subset(self, named: Iterable[str] | Iterable[int]) -> Dataset:
+        """Those of its samples that are named by keys or by numbers, in the order they have here.
+
+        Raises:
+            UsageError: one is unknown.
+        """
+        numbers = numbers_of(self, named)
+        return Dataset(self._opening, numbers if self.rows is None else self.rows[numbers])
+
+    def people(self, *, margin: float = 0.1, aspect: float | None = None) -> People:
+        """Its people one by one, as samples of their own.
+
+        Such a sample has what this one has, cut to the surroundings of one person, and `person`,
+        the number in the picture, and `box` (4,) float32, xyxy, in pixels of the cut. `poses`
+        (1, 133, 3) and `boxes` (1, 4) are that person's alone; a `pose_map` shows all who are seen.
+        The key is `KEY/PERSON`.
+
+        Args:
+            margin: what is added on each side, as a share of the box's width or height.
+            aspect: width by height of the cut: it is made wider or taller than the box until it
+                has it, as far as the picture reaches. That of the box with its margin if None.
+
+        Raises:
+            UsageError: no cut has such a margin or aspect, or nothing is decoded here.
+        """
+        if not self._opening.decode:
+            raise UsageError("people are cut out of what is decoded: open with decode=True")
+        return People(self, margin=margin, aspect=aspect)
 
     def key(self, number: int) -> str:
         """The key of a sample."""
@@ -187,13 +227,23 @@ def open(
     Raises:
         UsageError: the root is not packed, or a column, a filter or the split is unknown.
     """
-    wanted = STORED if columns is None else tuple(columns)
-    if unknown := [name for name in wanted if name not in MEMBERS]:
-        raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
+    wanted = checked(STORED if columns is None else columns)
     folder = None if cache is None else Path(cache)
     opening = Opening(root, wanted, decode, verify, folder, cache_bytes)
     assert opening.listed  # before its index, so that what is no dataset is told as such
     return Dataset(opening).where(filters, split)
+
+
+def checked(columns: Iterable[str]) -> tuple[str, ...]:
+    """Names of columns, if samples can hold all of them.
+
+    Raises:
+        UsageError: one is unknown.
+    """
+    wanted = tuple(columns)
+    if unknown := [name for name in wanted if name not in MEMBERS]:
+        raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
+    return wanted
 
 
 def _told(group: Group, row: int) -> dict[str, Any]:
