@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from humanverse.errors import DataError, UsageError
 from humanverse.load.decode import MEMBERS, STORED, Decoder
+from humanverse.load.hugging_face import hf_of
 from humanverse.load.index import Filters, Group, Numbers
+from humanverse.load.neighbours import webdataset_of
 from humanverse.load.opening import DEPTH, Opening
 from humanverse.load.people import People
 from humanverse.load.samples import Choose, Samples
@@ -116,6 +118,40 @@ class Dataset(Samples):
         if not self._opening.decode:
             raise UsageError("people are cut out of what is decoded: open with decode=True")
         return People(self, margin=margin, aspect=aspect)
+
+    def to_webdataset(self, *, decode: bool = True, **how: Any) -> Any:
+        """A `webdataset.WebDataset` over the tars that hold these samples, and of them alone.
+
+        Samples are under their members' extensions, as webdataset has it: `jpg`, `txt`, `json`,
+        `pose.json`, `depth.png`, `normal.png`. Decoded they are what they are here. Tars are shared
+        out among nodes and workers, and none shuffled if nothing is said.
+
+        Args:
+            decode: False leaves members the bytes that they are.
+            how: what else `webdataset.WebDataset` takes, such as `shardshuffle=100`.
+
+        Raises:
+            UsageError: there are no samples, the root is not on this machine, or webdataset is not
+                installed.
+        """
+        return webdataset_of(self, decode=decode, **how)
+
+    def to_hf(self, *, streaming: bool = True, **how: Any) -> Any:
+        """These samples as a dataset of Hugging Face's: columns as its own reader of tars has them.
+
+        Those are `jpg`, `txt`, `json`, `pose.json`, `depth.png` and `normal.png`, as far as asked
+        for, with `__key__` and `__url__`. Pictures are PIL's; depth's are codes, of which `json`
+        tells kind, scale and offset.
+
+        Args:
+            streaming: an `IterableDataset`, cut by tars, that copies nothing. Else a `Dataset`,
+                for which all samples are copied into Hugging Face's cache.
+            how: what else their `from_generator` takes, such as `cache_dir` and `num_proc`.
+
+        Raises:
+            UsageError: there are no samples, or datasets is not installed.
+        """
+        return hf_of(self, streaming=streaming, **how)
 
     def key(self, number: int) -> str:
         """The key of a sample."""

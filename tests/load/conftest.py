@@ -7,6 +7,7 @@ from recipes.perfect import SEEDS, SIZE
 from shared import HERE
 
 from humanverse.codec import encode_jpeg
+from humanverse.recipe import load_recipe
 from humanverse.run.build import Settings, build
 from humanverse.testing.perfect import Known
 
@@ -18,7 +19,7 @@ def known():
 
 @pytest.fixture(scope="session")
 def scenes(known, tmp_path_factory):
-    """The root: each scene at two sizes, one of them mirrored."""
+    """The root: each scene at two sizes, one of them mirrored, in three shards."""
     folder = tmp_path_factory.mktemp("scenes")
     for number, scene in enumerate(known.scenes):
         size = np.array(SIZE) * (2 if number % 2 else 1)
@@ -26,5 +27,6 @@ def scenes(known, tmp_path_factory):
         (folder / f"{number}.jpg").write_bytes(encode_jpeg(image, 95))
         (folder / f"{number}.txt").write_text(f"scene {number} äöü")
     root = tmp_path_factory.mktemp("packed") / "root"
-    build(HERE / "recipes" / "perfect.py", [folder], root, settings=Settings("local"))
+    recipe = load_recipe(HERE / "recipes" / "perfect.py", ["pack.units_per_shard=1"])
+    build(recipe, [folder], root, settings=Settings("local"))
     return root
