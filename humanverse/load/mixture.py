@@ -14,9 +14,10 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from humanverse.errors import UsageError
 from humanverse.load.order import Order
@@ -95,6 +96,10 @@ class Concat(_Several):
     def at_epoch(self, seed: int, epoch: int) -> Samples:
         """The same, of what each part is made of then."""
         return Concat(*(part.at_epoch(seed, epoch) for part in self.parts))
+
+    def sizes(self) -> NDArray[np.integer[Any]]:
+        """Of each part's, if all of them know."""
+        return np.concatenate([part.sizes() for part in self.parts])
 
     def fingerprint(self) -> str:
         """Of the parts and their order."""

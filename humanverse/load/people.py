@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -55,7 +54,9 @@ class People(Samples):
         box = self._boxes[number]
 
         def crop(shape: Size) -> View:
-            around = surroundings(box.tolist(), shape, self.margin, self.aspect)
+            places = surroundings(box[None], np.array([shape]), self.margin, self.aspect)
+            left, top, width, height = places[0].tolist()
+            around = View(left, top, width, height, (height, width), of=shape)
             return _within(around, choose(around.size)) if choose else around
 
         sample = self.dataset.look(picture, crop)
@@ -68,6 +69,11 @@ class People(Samples):
     def __reduce__(self) -> tuple[Any, ...]:
         """For workers that are spawned: they count for themselves."""
         return _people, (self.dataset, self.margin, self.aspect)
+
+    def sizes(self) -> NDArray[np.integer[Any]]:
+        """Height and width of what is around each person, (n, 2)."""
+        shapes = np.repeat(self.dataset.sizes(), np.diff(self._ends, prepend=0), axis=0)
+        return surroundings(self._boxes, shapes, self.margin, self.aspect)[:, :1:-1]
 
     def fingerprint(self) -> str:
         """Of the dataset, and of how crops are made."""
@@ -98,39 +104,32 @@ def _people(dataset: Dataset, margin: float, aspect: float | None) -> People:
 
 
 def surroundings(
-    box: Sequence[float], shape: Size, margin: float = 0.1, aspect: float | None = None
-) -> View:
-    """What is around a box, in whole pixels and inside of a picture.
+    boxes: NDArray[np.floating],
+    shapes: NDArray[np.integer[Any]],
+    margin: float = 0.1,
+    aspect: float | None = None,
+) -> NDArray[np.int64]:
+    """What is around boxes, inside of their pictures: (n, 4) left, top, width and height.
 
     Args:
-        box: xyxy in pixels.
-        shape: height and width of the picture.
+        boxes: (n, 4), xyxy in pixels.
+        shapes: (n, 2), heights and widths of the pictures.
         margin: what each side is moved outwards, as a share of the box's width or height.
-        aspect: width by height to which it is made wider or taller, and moved inwards where it
+        aspect: width by height to which they are made wider or taller, and moved inwards where they
             would leave the picture. Where the picture is too small for that, it is not reached.
     """
-    left, top, right, bottom = box
-    across, down = (right - left) * margin, (bottom - top) * margin
-    left, top, right, bottom = left - across, top - down, right + across, bottom + down
+    whole = shapes[:, ::-1].astype(np.int64)  # (n, 2): width, height
+    low, high = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
+    spare = (high - low) * margin
+    low, high = low - spare, high + spare
     if aspect is None:
-        (x, width), (y, height) = _cut(left, right, shape[1]), _cut(top, bottom, shape[0])
+        first = np.clip(np.floor(low), 0, whole - 1)
+        count = np.maximum(1, np.minimum(whole, np.ceil(high)) - first)
     else:
-        wide = max(right - left, (bottom - top) * aspect)
-        x, width = _moved((left + right) / 2, wide, shape[1])
-        y, height = _moved((top + bottom) / 2, wide / aspect, shape[0])
-    return View(x, y, width, height, (height, width), of=shape)
-
-
-def _cut(start: float, end: float, whole: int) -> tuple[int, int]:
-    """Of `whole` pixels those that a range touches, at least one: the first, and how many."""
-    first = min(max(0, math.floor(start)), whole - 1)
-    return first, max(1, min(whole, math.ceil(end)) - first)
-
-
-def _moved(middle: float, size: float, whole: int) -> tuple[int, int]:
-    """Of `whole` pixels so many, as far as there are, around a place: the first, and how many."""
-    count = max(1, min(whole, math.ceil(size)))
-    return min(max(0, round(middle - count / 2)), whole - count), count
+        wide = np.maximum((high - low)[:, 0], (high - low)[:, 1] * aspect)
+        count = np.clip(np.ceil(np.stack([wide, wide / aspect], axis=1)), 1, whole)
+        first = np.clip(np.rint((low + high - count) / 2), 0, whole - count)
+    return np.concatenate([first, count], axis=1).astype(np.int64)
 
 
 def _within(outer: View, inner: View) -> View:

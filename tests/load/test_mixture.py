@@ -3,6 +3,7 @@
 from collections import Counter
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,9 @@ class Named(Samples):
 
     def look(self, number, choose=None):
         return {"key": self.key(number), "view": choose((4, 6)) if choose else None}
+
+    def sizes(self):
+        return np.stack([np.arange(self.count), np.ones(self.count, int)], axis=1)
 
     def fingerprint(self):
         return f"{self.name}:{self.count}"
@@ -160,6 +164,13 @@ def test_what_is_put_together_comes_in_turn_and_says_which_part_it_is_of():
     assert both.look(1, lambda _: view)["view"] == view
     with pytest.raises(IndexError, match="sample 5 of 5"):
         both[5]
+
+
+def test_sizes_are_known_of_what_is_put_together_but_not_of_what_is_drawn():
+    a, b = sources([2, 1])
+    assert concat(a, b).sizes().tolist() == [[0, 1], [1, 1], [0, 1]]
+    with pytest.raises(UsageError, match="Mixture does not know"):
+        mix({a: 1, b: 1}).sizes()
 
 
 def test_several_at_once_are_what_each_is_alone():

@@ -87,6 +87,13 @@ def test_a_loader_gives_people_at_one_size_with_keypoints_in_one_array(dataset):
         assert (batch["image"] == same["image"]).all()
 
 
+def test_people_come_in_batches_of_their_cuts_aspects(dataset):
+    people = dataset.people(margin=0.2)
+    assert people.sizes().tolist() == [list(sample["image"].shape[:2]) for sample in people]
+    wide = dataset.people(aspect=2.0).loader(1, buckets=[(8, 16), (16, 8)], last="keep")
+    assert {batch["image"].shape for batch in wide} == {(1, 8, 16, 3)}
+
+
 def test_filters_of_the_dataset_narrow_its_people(scenes, dataset):
     with humanverse.open(scenes, ["caption"], [("person_count", "==", 2)]) as two:
         people = two.people()
@@ -145,11 +152,10 @@ SIDE = st.integers(1, 500)
 def test_surroundings_lie_in_the_picture_and_hold_the_box(shape, places, margin, aspect):
     (left, right), (top, bottom) = sorted(places[:2]), sorted(places[2:])
     box = np.array([left, top, right, bottom]) * np.tile(shape[::-1], 2) * 1.2
-    view = surroundings(box.tolist(), shape, margin, aspect)
+    (places,) = surroundings(box[None], np.array([shape]), margin, aspect)
+    view = View(*places.tolist(), size=(1, 1))
     assert 0 <= view.left < view.left + view.width <= shape[1]
     assert 0 <= view.top < view.top + view.height <= shape[0]
-    assert view.size == (view.height, view.width)
-    assert view.of == shape
     slack = 0 if aspect is None else 1
     across, down = (np.clip(box[i::2], 0, shape[1 - i]) for i in (0, 1))
     assert view.left - slack <= across[0] <= across[1] <= view.left + view.width + slack
