@@ -40,6 +40,32 @@ def web(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """A packed root of rendered scenes whose labels are their truth, in three shards: each scene at
+    two sizes, one of them mirrored.
+    """
+    import cv2
+    import numpy as np
+    from recipes.perfect import SEEDS, SIZE
+
+    from humanverse.codec import encode_jpeg
+    from humanverse.recipe import load_recipe
+    from humanverse.run.build import Settings, build
+    from humanverse.testing.perfect import Known
+
+    folder = tmp_path_factory.mktemp("scenes")
+    for number, scene in enumerate(Known(SEEDS, SIZE).scenes):
+        size = np.array(SIZE) * (2 if number % 2 else 1)
+        image = cv2.resize(scene.image, size.tolist(), interpolation=cv2.INTER_CUBIC)
+        (folder / f"{number}.jpg").write_bytes(encode_jpeg(image, 95))
+        (folder / f"{number}.txt").write_text(f"scene {number} äöü")
+    root = tmp_path_factory.mktemp("packed") / "root"
+    recipe = load_recipe(HERE / "recipes" / "perfect.py", ["pack.units_per_shard=1"])
+    build(recipe, [folder], root, settings=Settings("local"))
+    return root
+
+
+@pytest.fixture(scope="session")
 def real():
     """The folder of real photographs, truth and weights."""
     given = os.environ.get("HUMANVERSE_REAL")

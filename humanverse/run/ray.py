@@ -1,7 +1,7 @@
 """The Ray runner: one block is one unit, a pool of actors a class of resources, work in waves.
 
-This is the only file that imports Ray. A unit's state travels as its Arrow table; encoded bytes
-travel in it, decoded pixels never do.
+This file and `ray_source` alone import Ray. A unit's state travels as its Arrow table; encoded
+bytes travel in it, decoded pixels never do.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run_ray(
     A cluster is joined where `RAY_ADDRESS` names one; else Ray is started here. Its ports ask for
     a token, which Ray makes and checks by itself.
     """
-    ray = _connected()
+    ray = connected()
     stages = unopened(stages)
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
@@ -118,7 +118,12 @@ class _Worker:
         return table.append_column(TASK, pa.array(told + [None] * (table.num_rows - 1)))
 
 
-def _connected() -> Any:
+def connected() -> Any:
+    """Ray, started here or joined where `RAY_ADDRESS` names a cluster, if it is not yet.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     # Set before the import, which reads them: nothing is reported to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -126,7 +131,7 @@ def _connected() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UsageError("--runner ray needs Ray: pip install 'humanverse[cluster]'") from error
+        raise UsageError("this needs Ray: pip install 'humanverse[cluster]'") from error
     if not ray.is_initialized():
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if os.environ.get("RAY_ADDRESS"):
