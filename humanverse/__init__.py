@@ -1,7 +1,7 @@
 """HumanVerse builder: a table of image URLs in, a verified dataset of people out.
 
-`build` makes a dataset, `open` reads one, `ledger` tells what became of every row, `takedown`
-removes what its owners ask for.
+`build` makes a dataset, `open` reads one, `concat` and `mix` put several together, `ledger` tells
+what became of every row, `takedown` removes what its owners ask for.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from humanverse.errors import DataError, HumanverseError, UsageError, WeightsMis
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from humanverse.load import Dataset, open
+    from humanverse.load import Dataset, concat, mix, open
     from humanverse.run.build import Outcome
     from humanverse.run.takedown import TakenDown
 
@@ -25,7 +25,9 @@ __all__ = [
     "UsageError",
     "WeightsMissing",
     "build",
+    "concat",
     "ledger",
+    "mix",
     "open",
     "takedown",
 ]
@@ -59,7 +61,7 @@ def takedown(root: str | Path, file: str | Path, dry_run: bool = False) -> "Take
 
 def __getattr__(name: str) -> Any:
     # Late, because a child that decodes one picture after the other needs no reader of datasets.
-    if name in ("Dataset", "open"):
+    if name in ("Dataset", "concat", "mix", "open"):
         from humanverse import load
 
         return getattr(load, name)

@@ -53,5 +53,5 @@ def test_every_reason_has_a_fate_and_an_explanation():
 def test_public_names_are_these():
     assert sorted(humanverse.__all__) == [
         *("DataError", "Dataset", "HumanverseError", "UsageError", "WeightsMissing"),
-        *("build", "ledger", "open", "takedown"),
+        *("build", "concat", "ledger", "mix", "open", "takedown"),
     ]

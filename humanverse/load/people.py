@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from humanverse.load.view import Sample, Size, View
 
 if TYPE_CHECKING:
     from humanverse.load.dataset import Dataset
+
+AT_ONCE: Final = 1 << 18
+"""People whose sizes are reckoned together: what it takes does not grow with their number."""
 
 
 class People(Samples):
@@ -72,8 +75,13 @@ class People(Samples):
 
     def sizes(self) -> NDArray[np.integer[Any]]:
         """Height and width of what is around each person, (n, 2)."""
-        shapes = np.repeat(self.dataset.sizes(), np.diff(self._ends, prepend=0), axis=0)
-        return surroundings(self._boxes, shapes, self.margin, self.aspect)[:, :1:-1]
+        pictures, out = self.dataset.sizes(), np.empty((len(self), 2), np.int32)
+        for start in range(0, len(self), AT_ONCE):
+            people = np.arange(start, min(start + AT_ONCE, len(self)))
+            shapes = pictures[np.searchsorted(self._ends, people, "right")]
+            places = surroundings(self._boxes[people], shapes, self.margin, self.aspect)
+            out[people] = places[:, :1:-1]
+        return out
 
     def fingerprint(self) -> str:
         """Of the dataset, and of how crops are made."""
@@ -83,14 +91,15 @@ class People(Samples):
     @cached_property
     def _boxes(self) -> NDArray[np.float32]:
         """Everybody's, (people, 4), xyxy in pixels of their pictures."""
-        told = self.dataset.to_table(["person_boxes"])["person_boxes"].combine_chunks()
-        boxes = told.flatten().flatten().to_numpy().reshape(-1, 4)
+        told = self.dataset.to_table(["person_boxes"])["person_boxes"]
+        parts = [chunk.flatten().flatten().to_numpy().reshape(-1, 4) for chunk in told.chunks]
+        boxes = np.concatenate([np.empty((0, 4), np.float32), *parts])
         if len(boxes) != len(self):
             raise DataError(
                 f"the index of {self.dataset.root} counts {len(self)} people and has "
                 f"{len(boxes)} boxes: run `humanverse verify`"
             )
-        return np.asarray(boxes, np.float32)
+        return boxes
 
     def _place(self, number: int) -> tuple[int, int]:
         """The number of the picture, and the person's in it."""
