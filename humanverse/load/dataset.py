@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,7 +87,7 @@ class Dataset(Samples):
         Raises:
             UsageError: a column is unknown.
         """
-        return Dataset(replace(self._opening, columns=checked(columns), decode=decode), self.rows)
+        return Dataset(self._opening.holding(checked(columns), decode), self.rows)
 
     def subset(self, named: Iterable[str] | Iterable[int]) -> Dataset:
         """Those of its samples that are named by keys or by numbers, in the order they have here.

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,16 @@ class Opening:
         """Without what was opened by it: another process opens its own."""
         return Opening, tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
+    def holding(self, columns: tuple[str, ...], decode: bool) -> Opening:
+        """The same root for other columns. It shares what is open, and an index that was fetched,
+        which stays for as long as one of them reads it.
+        """
+        other = replace(self, columns=columns, decode=decode)
+        shared = ("_store", "_ranges", "_index_path", "listed")
+        other.__dict__.update({name: vars(self)[name] for name in shared if name in vars(self)})
+        other.__dict__["_lender"] = self
+        return other
+
     @cached_property
     def root(self) -> Path | str:
         """The folder, or the address of an object store."""
@@ -67,7 +77,7 @@ class Opening:
     @cached_property
     def index(self) -> Index:
         """The table of samples."""
-        return Index(self._index_path(), _index_columns(self._extensions))
+        return Index(self._index_path, _index_columns(self._extensions))
 
     @cached_property
     def members(self) -> Members:
@@ -99,6 +109,7 @@ class Opening:
         }
         return DiskCache(afar, self.cache, self.cache_bytes, content)
 
+    @cached_property
     def _index_path(self) -> Path:
         """Where the index lies on this machine: fetched, if the root is elsewhere."""
         if self._store.folder:

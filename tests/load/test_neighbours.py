@@ -8,8 +8,10 @@ import pytest
 
 import humanverse
 from humanverse.errors import DataError, UsageError
+from humanverse.layers.store import Store
 from humanverse.load.hugging_face import hf_features
 from humanverse.load.neighbours import decoded
+from humanverse.testing.objects import bucket
 
 # Both leave the files they read to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -208,7 +210,25 @@ def test_nothing_chosen_is_nothing_to_hand_on(scenes):
                 hand_on()
 
 
-def test_a_root_afar_is_no_webdataset(monkeypatch, dataset):
-    monkeypatch.setattr(type(dataset), "root", "s3://bucket/root")
-    with pytest.raises(UsageError, match="s3://bucket/root is elsewhere"):
-        dataset.to_webdataset()
+# moto and flask, in a thread of their own here, are not ours to keep tidy.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_root_in_an_object_store_is_fetched_for_once_but_is_no_webdataset(scenes, dataset):
+    with pytest.MonkeyPatch.context() as patch, bucket(patch.setenv) as s3:
+        afar = Store(s3.url("root"))
+        for path in (scenes / "shards").iterdir():
+            afar.replace(f"shards/{path.name}", path.read_bytes())
+        with humanverse.open(s3.url("root"), ["caption"]) as there:
+            assert there.subset([3]).key(0) == dataset.key(3)
+            fetched = there._opening._index_path
+            boxed = there.only(["image"])
+            assert boxed._opening._index_path == fetched
+            assert (boxed.people()[2]["image"] == dataset.people()[2]["image"]).all()
+            with pytest.raises(UsageError, match="root is elsewhere: copy it"):
+                there.to_webdataset()
+            rows = list(there.to_hf())
+            assert [row["txt"] for row in rows] == [ours["caption"] for ours in dataset]
+            assert rows[0]["__url__"] == s3.url("root/shards/00000.tar")
+        del there
+        gc.collect()
+        assert fetched.exists()
+        del boxed, rows
