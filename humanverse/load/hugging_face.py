@@ -117,7 +117,9 @@ def _as_json(kind: pa.DataType) -> pa.DataType:
 
 def _datasets() -> Any:
     try:
-        import datasets  # type: ignore[import-untyped]
+        import datasets
     except ImportError as error:
-        raise UsageError("to_hf needs Hugging Face's datasets: pip install datasets") from error
+        raise UsageError(
+            "to_hf needs Hugging Face's datasets: pip install 'humanverse[neighbours]'"
+        ) from error
     return datasets

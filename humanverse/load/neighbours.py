@@ -58,7 +58,9 @@ def webdataset_of(dataset: Dataset, *, decode: bool = True, **how: Any) -> Any:
     try:
         import webdataset
     except ImportError as error:
-        raise UsageError("to_webdataset needs webdataset: pip install webdataset") from error
+        raise UsageError(
+            "to_webdataset needs webdataset: pip install 'humanverse[neighbours]'"
+        ) from error
     if "://" in str(dataset.root):
         raise UsageError(
             f"webdataset is handed tars of this machine, and {dataset.root} is elsewhere: copy it, "

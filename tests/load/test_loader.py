@@ -286,4 +286,4 @@ def test_memory_and_open_files_stay_the_same_from_epoch_to_epoch(root):
     marks = [tuple(map(int, mark.split(","))) for mark in out.split()]
     memory, files = zip(*marks, strict=True)
     assert len(set(files)) == 1
-    assert memory[2] - memory[1] < 10e6
+    assert memory[2] - memory[1] < 50e6  # a batch that stays each epoch would be 400e6

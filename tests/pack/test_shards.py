@@ -31,7 +31,7 @@ def root(web, tmp_path_factory):
 def test_every_kept_row_is_one_sample_with_every_member(root):
     kept = [r for r in humanverse.ledger(root).to_pylist() if r["status"] == "kept"]
     with humanverse.open(root) as ds:
-        assert sorted(ds.table["key"].to_pylist()) == sorted(r["key"] for r in kept)
+        assert sorted(ds.to_table(["key"])["key"].to_pylist()) == sorted(r["key"] for r in kept)
         assert len(ds) == len(kept) > 5
         for sample in ds:
             assert sample.keys() == {
@@ -101,7 +101,7 @@ def test_webdataset_reads_the_shards_as_they_are(root):
     samples = list(webdataset.WebDataset(paths, shardshuffle=False, empty_check=False))
     gc.collect()
     with humanverse.open(root) as ds:
-        assert [s["__key__"] for s in samples] == ds.table["key"].to_pylist()
+        assert [s["__key__"] for s in samples] == ds.to_table(["key"])["key"].to_pylist()
     assert {"jpg", "txt", "json", "pose.json", "depth.png", "normal.png"} <= samples[0].keys()
 
 
