@@ -76,7 +76,7 @@ class Dataset(Samples):
         """
         rows = self.rows
         for told in (filters, None if split is None else self._split(split)):
-            if told is not None:
+            if told is not None and not (isinstance(told, list) and not told):
                 kept = self._index.select(told)
                 rows = kept if rows is None else np.intersect1d(rows, kept, assume_unique=True)
         return Dataset(self._opening, rows)
@@ -163,6 +163,8 @@ class Dataset(Samples):
 
     def look(self, number: int, choose: Choose | None = None) -> Sample:
         """A sample, or a view of it: see `Samples.look`."""
+        if choose and not self._opening.decode:
+            raise UsageError("bytes cannot be cropped or scaled: open with decode=True")
         group, row = self._at(number)
         sample: Sample = {"key": group.key(row)}
         members = self._members.read(group, row)
@@ -275,6 +277,8 @@ def checked(columns: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UsageError: one is unknown.
     """
+    if isinstance(columns, str):
+        raise UsageError(f"columns={columns!r} is one name: put it in []")
     wanted = tuple(columns)
     if unknown := [name for name in wanted if name not in MEMBERS]:
         raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")

@@ -69,9 +69,11 @@ class Reading:
     def sizes(self) -> list[Size] | None:
         """Heights and widths of batches; None where samples keep their own."""
         if self.buckets is not None:
-            return list(self.buckets)
+            return [tuple(size) if isinstance(size, list) else size for size in self.buckets]
         size = self.image_size
-        return None if size is None else [(size, size) if isinstance(size, int) else size]
+        if size is None:
+            return None
+        return [(size, size) if isinstance(size, int) else size]
 
 
 class Loader:
@@ -129,6 +131,8 @@ class Loader:
                     f"the state is of {name}={state.get(name)}, and this loader of {mine[name]}: "
                     "it would see other batches"
                 )
+        if not 0 <= state["batch"] <= len(self) or state["epoch"] < 0:
+            raise UsageError(f"an epoch has {len(self)} batches, and the state is of {state}")
         self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
 
     def __iter__(self) -> Iterator[Batch]:
@@ -219,8 +223,10 @@ def _check(reading: Reading) -> None:
         raise UsageError(f"workers={reading.workers}: 1 or more read")
     if reading.buckets is not None and (reading.image_size is not None or not reading.buckets):
         raise UsageError("buckets are one size or more, in place of image_size")
-    if any(min(size) < 1 for size in reading.sizes() or ()):
-        raise UsageError(f"no picture comes at {reading.sizes()}")
+    for size in reading.sizes() or ():
+        sides = size if isinstance(size, Sequence) and len(size) == 2 else (0, 0)
+        if not all(isinstance(side, int) and side > 0 for side in sides):
+            raise UsageError(f"no picture comes at {size}: a height and a width are wanted")
     for name, known in (
         ("crop", ("centre", "random")),
         ("broken", ("raise", "replace")),

@@ -200,6 +200,10 @@ def test_no_root_and_no_such_column_are_refused(root, tmp_path):
         humanverse.open(tmp_path)
     with pytest.raises(UsageError, match="no column pixels: choose of image"):
         humanverse.open(root, ["pixels"])
+    with pytest.raises(UsageError, match="is one name: put it in"):
+        humanverse.open(root, "image")
+    with humanverse.open(root, filters=[]) as dataset:
+        assert len(dataset) == SCENES
     with humanverse.open(root) as dataset, pytest.raises(UsageError, match="no column nope"):
         dataset.to_table(["nope"])
 

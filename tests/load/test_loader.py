@@ -180,12 +180,26 @@ def test_a_state_is_small_plain_and_for_the_same_batches_alone(dataset):
         ({"batch_size": 4, "pin": True}, "needs tensors='torch'"),
         ({"batch_size": 4, "crop": "middle"}, "crop='middle': centre or random"),
         ({"batch_size": 4, "image_size": 0}, "no picture comes at"),
+        ({"batch_size": 4, "image_size": "256"}, "no picture comes at 256"),
+        ({"batch_size": 4, "buckets": [32, 64]}, "no picture comes at 32"),
         ({"batch_size": 4, "buckets": []}, "one size or more"),
     ],
 )
 def test_loaders_that_cannot_be_are_refused(dataset, fields, told):
     with pytest.raises(UsageError, match=told):
         dataset.loader(**fields)
+
+
+def test_a_state_beyond_the_epoch_is_refused(dataset):
+    loader = dataset.loader(4)
+    with pytest.raises(UsageError, match="an epoch has"):
+        loader.load_state_dict(loader.state_dict() | {"batch": 999})
+
+
+def test_bytes_are_not_cropped(dataset):
+    loader = dataset.only(["image"], decode=False).loader(4, image_size=32)
+    with pytest.raises(UsageError, match="open with decode=True"):
+        next(iter(loader))
 
 
 def test_filters_narrow_what_is_loaded(root):
