@@ -7,23 +7,19 @@ field before anything runs, and the resolved recipe is written beside the data.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.metadata
 import json
-import math
-import runpy
-import sys
-import types
-import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, get_args, get_origin
+from typing import Any, Protocol
 
 from humanverse import schema
-from humanverse.errors import HumanverseError, UsageError
+from humanverse.errors import UsageError
+from humanverse.overrides import assigned
 from humanverse.pack import Pack
 from humanverse.plan import Plan
+from humanverse.recipe_file import located, names_in
 from humanverse.select import Select
 from humanverse.stage import Stage, check_chain, fingerprints, reasons_of, settings
 
@@ -91,20 +87,11 @@ class Recipe:
         return recipe
 
     def _override_one(self, assignment: str) -> Recipe:
-        path, equals, text = assignment.partition("=")
-        section_name, dot, field_name = path.partition(".")
-        if not (equals and dot):
-            raise UsageError(f"--set {assignment}: write it as section.field=value")
         sections = self.sections()
-        section = _find(section_name, sections, f"--set {path}: no section {section_name!r}")
-        # The names of a recipe's own module are gone once it was run, but its functions know them.
-        names = getattr(vars(type(section)).get("__call__"), "__globals__", {})
-        hints = typing.get_type_hints(type(section), localns=names)
-        known = {f.name: hints[f.name] for f in dataclasses.fields(section) if f.init}
-        kind = _find(field_name, known, f"--set {path}: {section_name} has no field {field_name!r}")
-        changed = _replace(section, field_name, _parse(text, kind, path))
+        section_name, changed = assigned(sections, assignment)
         changes: dict[str, Any] = {section_name: changed}
         if section_name not in SECTIONS:
+            section = sections[section_name]
             changes = {
                 name: [changed if entry is section else entry for entry in getattr(self, name)]
                 for name in SLICES
@@ -136,37 +123,13 @@ class Recipe:
 
 def load_recipe(path: str | Path, assignments: Iterable[str] = ()) -> Recipe:
     """Read a recipe, by its file or the name of a shipped one; apply overrides, check its chain."""
-    path = _located(Path(path))
-    folder = str(path.parent.resolve())
-    if folder not in sys.path:
-        # Last, so that no recipe hides a package by its name; for good, so that workers, which
-        # inherit the path, find a recipe's own stages too.
-        sys.path.append(folder)
-    try:
-        recipe = runpy.run_path(str(path)).get("recipe")
-    except HumanverseError:
-        raise
-    except (Exception, SystemExit) as error:  # it is a program, so it may end in any way
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"recipe {path} cannot be read: {told}") from error
+    path = located(path)
+    recipe = names_in(path).get("recipe")
     if not isinstance(recipe, Recipe):
         raise UsageError(f"recipe {path} must define `recipe = Recipe(...)`")
     recipe = recipe.override(assignments)
     recipe.stages()
     return recipe
-
-
-def _located(path: Path) -> Path:
-    """A recipe's file. The shipped ones lie in the package, or beside it in a checkout."""
-    if path.is_file():
-        return path
-    package = Path(__file__).parent
-    folders = [f for f in (package / "pipelines", package.parent / "pipelines") if f.is_dir()]
-    shipped = {file.stem: file for folder in folders for file in folder.glob("*.py")}
-    if path.parent in (Path(), Path("pipelines")) and path.stem in shipped:
-        return shipped[path.stem]
-    names = ", ".join(sorted(shipped))
-    raise UsageError(f"no recipe {path}: give a file, or the name of a shipped one ({names})")
 
 
 def versions() -> dict[str, str]:
@@ -192,45 +155,3 @@ def _expand(entries: Iterable[Entry]) -> Iterable[Stage]:
             yield entry
         else:
             yield from entry.stages()
-
-
-def _find(name: str, known: dict[str, Any], message: str) -> Any:
-    if name in known:
-        return known[name]
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
-    raise UsageError(f"{message} ({hint})")
-
-
-def _replace(section: Any, field_name: str, value: Any) -> Any:
-    try:
-        return dataclasses.replace(section, **{field_name: value})
-    except ValueError as error:
-        raise UsageError(f"{section.name}.{field_name}: {error}") from error
-
-
-def _parse(text: str, kind: Any, path: str) -> Any:
-    """Text to the type of a field: bool, int, float, str, Path, Literal, tuple, or None."""
-    if get_origin(kind) in (types.UnionType, typing.Union):
-        options = get_args(kind)
-        if type(None) in options and text.lower() in ("none", ""):
-            return None
-        return _parse(text, next(o for o in options if o is not type(None)), path)
-    if get_origin(kind) is tuple:
-        return tuple(_parse(part, get_args(kind)[0], path) for part in text.split(",") if part)
-    if get_origin(kind) is typing.Literal:
-        choices = get_args(kind)
-        if text not in choices:
-            raise UsageError(f"--set {path}={text}: choose one of {', '.join(choices)}")
-        return text
-    if kind is bool:
-        if text.lower() not in ("true", "false", "1", "0"):
-            raise UsageError(f"--set {path}={text}: true or false is wanted")
-        return text.lower() in ("true", "1")
-    try:
-        value = kind(text)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError
-        return value
-    except ValueError:
-        raise UsageError(f"--set {path}={text}: {kind.__name__} is wanted") from None
