@@ -12,6 +12,7 @@ from pathlib import Path
 from humanverse import terminal
 from humanverse.errors import HumanverseError, UsageError
 from humanverse.recipe import SLICES
+from humanverse.train import verbs as training
 
 OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG})
 """Errors of the machine, not of ours."""
@@ -58,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_running(verbs)
     _add_looking(verbs)
+    training.add(verbs)
     return parser
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -84,6 +84,40 @@ class Progress(Watcher):
 
     def ends(self) -> None:
         """Take the bar away and give the cursor back."""
+        if self._bars is not None:
+            self._bars.stop()
+
+
+class Steps:
+    """Tells of training as it goes, on standard error."""
+
+    def __init__(self, done: int, steps: int) -> None:
+        self._bars: Bars | None = None
+        if not _errors.is_terminal:
+            _json(event="start", done=done, steps=steps)
+            return
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeRemainingColumn(),
+            console=_errors,
+        )
+        self._task = self._bars.add_task("training", total=steps, completed=done)
+        self._bars.start()
+
+    def tell(self, values: Mapping[str, float]) -> None:
+        """Numbers of a step, among them `step` and `loss`."""
+        if self._bars is None:
+            _json(event="step", **values)
+            return
+        rate = values["samples_per_second"]
+        said = f"loss {values['loss']:.4f}, {rate:.1f} samples/s"
+        self._bars.update(self._task, completed=values["step"], description=said)
+
+    def close(self) -> None:
+        """Give the cursor back."""
         if self._bars is not None:
             self._bars.stop()
 

@@ -80,7 +80,7 @@ def render(
     normals = canvas.normals @ shot.camera.rotation.T
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
     points = [
-        _seen(figure.keypoints, figure.slack, owner, canvas)
+        seen(figure.keypoints, figure.slack, owner, canvas)
         for owner, figure in enumerate(shot.figures, start=1)
     ]
     ids, boxes, kept = _renumber(canvas.owners, len(points))
@@ -113,7 +113,7 @@ def mirror(scene: Scene) -> Scene:
     )
 
 
-def _seen(points: Array, slack: Array, owner: int, canvas: Canvas) -> Array:
+def seen(points: Array, slack: Array, owner: int, canvas: Canvas) -> Array:
     """(133, 3) image points with their visibility, of world points `slack` beneath the skin."""
     camera: Camera = canvas.camera
     spots = camera.project(points)
