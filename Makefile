@@ -11,14 +11,18 @@ RUNNER ?= auto
 RETRY ?=
 FROM ?=
 ONLY ?=
+DATA ?= runs/demo
+RUN ?= runs/train
+TRAIN ?= demo
+PROMPT ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate select pack build status verify report export takedown chaos schemas soak lock clean
+.PHONY: help setup demo test check format plan collect filter annotate select pack build status verify report export takedown train sample chaos schemas soak lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the lite models' weights
 
@@ -78,6 +82,13 @@ export: setup ## what was collected in OUT, as img2dataset writes it, into TO
 
 takedown: setup ## remove from OUT what the list FROM names, for good
 	$(BIN)/humanverse takedown $(OUT) --from $(FROM)
+
+train: setup ## learn DATA (the demo's dataset) into RUN, by TRAIN=demo, a recipe of pipelines/train
+	$(BIN)/humanverse train $(TRAIN) --data $(DATA) --out $(RUN) $(foreach s,$(SET),--set $(s))
+
+sample: setup ## four samples of RUN, in the pose of the first one of DATA, into RUN/painted
+	$(BIN)/humanverse sample --checkpoint $(RUN) --out $(RUN)/painted $(if $(PROMPT),--prompt "$(PROMPT)") \
+		--pose $(DATA):$$($(BIN)/python -c "import humanverse; print(humanverse.open('$(DATA)').key(0))")
 
 chaos: setup ## kill builds 500 times, and compare what they make (an hour)
 	$(BIN)/python scripts/chaos.py

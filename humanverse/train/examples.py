@@ -53,7 +53,8 @@ class Examples:
             DataError: samples lack what is to be learned.
         """
         net = self.training.network
-        pixels = {name: self._pixels(batch, name) for name in {*net.branches, *net.maps} - {"pose"}}
+        seen = set(net.maps) if "latents" in batch else {*net.branches, *net.maps}
+        pixels = {name: self._pixels(batch, name) for name in seen - {"pose"}}
         if "latents" in batch:
             latents = _numbers(batch, "latents").to(self.device)
         else:

@@ -75,7 +75,7 @@ class Flow:
 
     def schedule(self, steps: int) -> Tensor:  # noqa: D102
         even = torch.linspace(1, 0, steps + 1)
-        return self.shift * even / (1 + (self.shift - 1) * even)
+        return even / (even + (1 - even) / self.shift)
 
     def noisy(self, clean: Tensor, noise: Tensor, time: Tensor) -> Tensor:  # noqa: D102
         return torch.lerp(clean, noise, wide(time))

@@ -143,13 +143,14 @@ def endless(loader: Loader) -> Iterator[dict[str, Any]]:
 
 
 def agree(training: Training, last: Checkpoint) -> None:
-    """See that a run goes on as it began; how long and where it runs may change.
+    """See that a run goes on as it began; how long, how fast and where may change.
 
     Raises:
         UsageError: a setting that decides what is learned differs.
     """
     before = Training.of_json(last.state["training"])
-    optim = replace(before.optim, steps=training.optim.steps, rate=training.optim.rate)
+    now = training.optim
+    optim = replace(before.optim, steps=now.steps, rate=now.rate, cooldown=now.cooldown)
     before = replace(before, name=training.name, optim=optim, run=training.run)
     for name, section in training.sections().items():
         other = before.sections()[name]

@@ -91,8 +91,9 @@ class Trainee:
             for name, weight in weights.items()
             for key, value in self.optimizer.state[weight].items()
         }
-        files = dict(zip(self.FILES, (weights, self.average.weights, state), strict=True))
-        return {f: {name: whole(t) for name, t in ts.items()} for f, ts in files.items()}
+        parts: tuple[Mapping[str, Tensor], ...] = (weights, self.average.weights, state)
+        files = zip(self.FILES, parts, strict=True)
+        return {f: {name: whole(t) for name, t in ts.items()} for f, ts in files}
 
     @torch.no_grad()
     def load(self, files: Mapping[str, Mapping[str, Tensor]]) -> None:

@@ -79,7 +79,8 @@ def spread(network: nn.Module, world: World, how: Literal["ddp", "fsdp"]) -> nn.
     for module in network.modules():
         if isinstance(module, Block):
             fully_shard(module, mesh=mesh)
-    fully_shard(network, mesh=mesh)
+    # After sampling, too, only its own part of each weight may lie on a rank.
+    fully_shard(network, mesh=mesh, reshard_after_forward=True)
     return network
 
 
