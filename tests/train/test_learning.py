@@ -22,8 +22,8 @@ CPU = torch.device("cpu")
 SETTINGS = changed(
     data={"crop": "centre"},
     method={"predicts": "picture"},
-    optim={"steps": 150, "batch_size": 12, "rate": 6e-3, "warmup": 10, "cooldown": 50},
-    run={"save_every": 150, "log_every": 50},
+    optim={"steps": 100, "batch_size": 12, "rate": 6e-3, "warmup": 10, "cooldown": 50},
+    run={"save_every": 100, "log_every": 50},
 )
 
 
@@ -108,8 +108,8 @@ def test_pictures_that_were_painted_have_the_levels_of_the_data(learned, example
 
 def test_checkpoints_tell_how_they_came_about(learned):
     state = checkpoint.latest(learned).state
-    assert state["loader"]["epoch"] * 2 + state["loader"]["batch"] == 150
-    assert state["training"]["optim"]["steps"] == 150
+    assert state["loader"]["epoch"] * 2 + state["loader"]["batch"] == 100
+    assert state["training"]["optim"]["steps"] == 100
     assert "torch" in state["versions"]
 
 
