@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from humanverse.drawing import skeleton
 from humanverse.errors import DataError
 from humanverse.train.given import Given
 from humanverse.train.latents import Autoencoder
 from humanverse.train.settings import Training
 from humanverse.train.text import Encoded, TextEncoder
 
-COLUMNS: Final = {"rgb": "image", "depth": "depth", "normal": "normals", "pose": "poses"}
+COLUMNS: Final = {"rgb": "image", "depth": "depth", "normal": "normals", "pose": "pose_map"}
 """The dataset's columns that branches and maps are made of."""
 
 
@@ -47,25 +45,22 @@ class Examples:
         return ["caption", *dict.fromkeys(COLUMNS[name] for name in (*net.branches, *net.maps))]
 
     def __call__(self, batch: Mapping[str, Any]) -> Example:
-        """A loader's batch, whose samples went through `with_pose_map`.
+        """A loader's batch of tensors.
 
         Raises:
             DataError: samples lack what is to be learned.
         """
         net = self.training.network
         seen = set(net.maps) if "latents" in batch else {*net.branches, *net.maps}
-        pixels = {name: self._pixels(batch, name) for name in seen - {"pose"}}
+        pixels = {name: self._pixels(batch, name) for name in seen}
         if "latents" in batch:
             latents = _numbers(batch, "latents").to(self.device)
         else:
             shown = torch.stack([pixels[name] for name in net.branches], dim=1)
             latents = self.encode(shown)
         if self.training.stage == "refiner":
-            pixels = {name: coarse(shown) for name, shown in pixels.items()}
-        maps = [
-            pixels[name] if name in pixels else bytes_to_pixels(_numbers(batch, "pose_map"))
-            for name in net.maps
-        ]
+            pixels |= {name: coarse(pixels[name]) for name in pixels.keys() - {"pose"}}
+        maps = [pixels[name] for name in net.maps]
         return Example(list(batch["key"]), latents, self._given(batch, maps))
 
     @torch.no_grad()
@@ -76,12 +71,10 @@ class Examples:
 
     def _pixels(self, batch: Mapping[str, Any], name: str) -> Tensor:
         """A branch as pictures (B, 3, H, W) in [-1, 1]."""
-        values = _numbers(batch, COLUMNS[name]).to(self.device)
-        if name == "rgb":
-            return bytes_to_pixels(values)
+        values = _numbers(batch, COLUMNS[name]).to(self.device, non_blocking=True)
         if name == "depth":
             return depth_to_pixels(values, batch["depth_kind"])
-        return values.permute(0, 3, 1, 2).contiguous()
+        return (values if name == "normal" else bytes_to_pixels(values)).contiguous()
 
     def _given(self, batch: Mapping[str, Any], maps: Sequence[Tensor]) -> Given:
         if "text" in batch:
@@ -89,7 +82,7 @@ class Examples:
         else:
             words = self.text([caption or "" for caption in batch["caption"]], self.device)
         count = len(words.text)
-        shown = torch.stack([m.to(self.device) for m in maps], 1) if maps else None
+        shown = torch.stack(list(maps), 1) if maps else None
         size = torch.tensor([_size(view) for view in batch["view"]], dtype=torch.float32)
         told = torch.ones(count, 2 + len(maps), dtype=torch.bool)
         nothing = torch.zeros(count, 0, 3, 1, 1)
@@ -98,16 +91,9 @@ class Examples:
         )
 
 
-def with_pose_map(sample: dict[str, Any], _: np.random.Generator) -> dict[str, Any]:
-    """A loader's transform: draws the skeletons, as large as the sample is seen."""
-    if "poses" in sample:
-        sample["pose_map"] = skeleton(sample["poses"], *sample["view"].size)
-    return sample
-
-
 def bytes_to_pixels(values: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 as (B, 3, H, W) in [-1, 1]."""
-    return values.permute(0, 3, 1, 2).float() / 127.5 - 1
+    """Bytes as numbers in [-1, 1]."""
+    return values.float() / 127.5 - 1
 
 
 def depth_to_pixels(depth: Tensor, kinds: Sequence[str]) -> Tensor:
@@ -137,12 +123,13 @@ def _near(depth: Tensor, kind: str) -> Tensor:
 
 def _numbers(batch: Mapping[str, Any], name: str) -> Tensor:
     values = batch.get(name)
-    if isinstance(values, list) and all(isinstance(value, np.ndarray) for value in values):
+    if isinstance(values, list) and all(isinstance(value, Tensor) for value in values):
         raise DataError(f"{name} differs in shape from sample to sample")
     if isinstance(values, list) or values is None:
         keys = [k for k, v in zip(batch["key"], values or [None], strict=False) if v is None]
         raise DataError(f"sample {keys[0]} holds no {name}: train on samples that do")
-    return torch.as_tensor(values)
+    assert isinstance(values, Tensor)
+    return values
 
 
 def _size(view: Any) -> tuple[float, ...]:

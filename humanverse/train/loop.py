@@ -12,10 +12,11 @@ import humanverse
 from humanverse.errors import UsageError
 from humanverse.load.loader import Loader
 from humanverse.load.samples import Samples
+from humanverse.load.schedule import aspect_sizes
 from humanverse.recipe import versions
 from humanverse.train import checkpoint
 from humanverse.train.checkpoint import Checkpoint
-from humanverse.train.examples import Example, Examples, with_pose_map
+from humanverse.train.examples import Example, Examples
 from humanverse.train.latents import Levels, measured
 from humanverse.train.parts import made
 from humanverse.train.previews import Previews
@@ -25,6 +26,8 @@ from humanverse.train.trainee import Trainee
 from humanverse.train.watch import Watch, opened
 from humanverse.train.world import World, joined
 
+ASPECT_STEP = 64
+"""Pixels by which the sides of pictures of several aspects differ."""
 MEASURED = 256
 """Samples that the latents' levels are measured on."""
 
@@ -37,25 +40,27 @@ class Reader:
     examples: Examples
     training: Training
 
-    def loader(self, world: World, *, crop: str | None = None) -> Loader:
+    def loader(self, world: World) -> Loader:
         """A rank's batches, one a part of a step."""
         data, optim = self.training.data, self.training.optim
+        sizes = aspect_sizes(data.image_size, ASPECT_STEP, data.widest) if data.widest > 1 else []
         return self.dataset.loader(
             optim.batch_size // optim.accumulate,
             seed=optim.seed,
             rank=world.rank,
             world=world.size,
             workers=data.workers,
-            image_size=data.image_size,
-            crop=crop or data.crop,
-            transform=with_pose_map,
+            **({"buckets": sizes} if len(sizes) > 1 else {"image_size": data.image_size}),
+            crop=data.crop,
+            tensors="torch",
+            pin=world.device.type == "cuda",
         )
 
     def first(self, count: int) -> Iterator[Example]:
         """Some samples as every rank sees them, the first of an epoch."""
-        alone = World(0, 1, self.examples.device)
-        optim = self.training.optim
-        batches = iter(self.loader(alone, crop="centre"))
+        alone, optim = World(0, 1, self.examples.device), self.training.optim
+        square = replace(self.training, data=replace(self.training.data, crop="centre", widest=1.0))
+        batches = iter(replace(self, training=square).loader(alone))
         for batch in islice(batches, -(-count * optim.accumulate // optim.batch_size)):
             yield self.examples(batch)
 

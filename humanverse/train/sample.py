@@ -59,7 +59,7 @@ def sample(
     captions = [asked.prompt] * asked.count
     poses = None if asked.pose is None else posed(asked.pose)
     beside = [] if poses is None else [drawn(poses, side, asked.count)]
-    maps = {"pose": bytes_to_pixels(torch.from_numpy(beside[0]))} if beside else {}
+    maps = {"pose": shown_to_pixels(beside[0])} if beside else {}
     pixels = base.pixels(base.paint(base.given(captions, maps, side), seeds, (side, side)))
     first = painted(pixels)
     yield from written(first, out, seeds)
@@ -93,7 +93,7 @@ def refined(
         for name, shown in pixels.items()
     }
     if poses is not None:
-        scaled["pose"] = bytes_to_pixels(torch.from_numpy(drawn(poses, side, len(captions))))
+        scaled["pose"] = shown_to_pixels(drawn(poses, side, len(captions)))
     maps = {name: shown for name, shown in scaled.items() if name in second.training.network.maps}
     given = second.given(captions, maps, side)
     return painted(second.pixels(second.paint(given, seeds, (side, side))))
@@ -176,6 +176,11 @@ def written(samples: Painted, out: Path, seeds: range) -> Iterator[Path]:
         if samples.normals is not None:
             stem.with_suffix(".normal.png").write_bytes(encode_normals(samples.normals[number]))
             yield stem.with_suffix(".normal.png")
+
+
+def shown_to_pixels(shown: NDArray[np.uint8]) -> torch.Tensor:
+    """Pictures (N, H, W, 3) as (N, 3, H, W) in [-1, 1]."""
+    return bytes_to_pixels(torch.from_numpy(shown).movedim(-1, 1))
 
 
 def _as_asked(painter: Painter, asked: Asked) -> Painter:

@@ -17,6 +17,10 @@ class Data:
 
     image_size: int = 512
     crop: Literal["centre", "random"] = "random"
+    widest: float = 1.0
+    """Aspect of the widest and highest pictures: beyond 1 a batch comes at one of several sizes,
+    all of about `image_size` squared, its samples those of such an aspect.
+    """
     split: str | None = None
     """Of the dataset's, such as train; None reads all."""
     workers: int = 4

@@ -1,6 +1,7 @@
 """The verbs: what they take, what they refuse, and what they write."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from small import SMALL, changed, recipe_file
 
 import humanverse
 from humanverse.cli import main
+from humanverse.train.loop import train
 from humanverse.train.recipe import load_training
 from humanverse.train.sample import framed, posed
 from humanverse.train.settings import Training
@@ -101,7 +103,6 @@ def test_who_is_framed_stands_in_the_middle():
         ("data.image_size=20", "a multiple of 8"),
         ("conditions.text=clop", "choose of bytes"),
         ("method.kind=magic", "choose one of flow, diffusion"),
-        ("run.tracker=tensorboard", "install"),
         ("optim.batch_size=512", "make no batch"),
         ("data.split=train", "has no splits"),
     ],
@@ -110,6 +111,25 @@ def test_settings_that_cannot_be_are_refused_in_a_line(root, tmp_path, capsys, a
     recipe = recipe_file(tmp_path)
     arguments = ["train", str(recipe), "--data", str(root), "--out", str(tmp_path / "run")]
     assert told in refused(capsys, *arguments, "--set", assignment)
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_tracker_that_is_not_installed_is_refused(root, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    arguments = ["train", str(recipe_file(tmp_path)), "--data", str(root), "--out", str(tmp_path)]
+    told = refused(capsys, *arguments, "--set", f"run.tracker={name}")
+    assert f"install the package {name}" in told
+
+
+def test_tensorboard_is_told_of_steps_and_samples(root, tmp_path):
+    pytest.importorskip("tensorboard")
+    settings = changed(optim={"steps": 2}, run={"tracker": "tensorboard", "sample_every": 2})
+    train(settings, root, tmp_path)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    data = events.read_bytes()
+    assert b"samples_per_second" in data
+    assert b"PNG" in data
 
 
 def test_what_is_not_there_is_refused_in_a_line(root, trained, tmp_path, capsys):

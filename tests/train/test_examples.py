@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from small import SMALL, changed
 
 import humanverse
 from humanverse.errors import DataError
-from humanverse.train.examples import Examples, coarse, depth_to_pixels, with_pose_map
+from humanverse.train.examples import Examples, coarse, depth_to_pixels
 from humanverse.train.parts import made
 
 CPU = torch.device("cpu")
@@ -22,7 +21,7 @@ def examples(training=SMALL):
 
 def batch_of(root, columns, size=16):
     with humanverse.open(root, columns) as dataset:
-        loader = dataset.loader(3, image_size=size, shuffle=False, transform=with_pose_map)
+        loader = dataset.loader(3, image_size=size, shuffle=False, tensors="torch")
         return next(iter(loader))
 
 
@@ -33,8 +32,7 @@ def test_pictures_depth_and_normals_are_pictures_of_three_channels(root):
     assert example.keys == batch["key"]
     assert example.latents.shape == (3, 3, 3, 16, 16)
     assert example.latents.abs().max() <= 1
-    shown = torch.from_numpy(batch["image"]).permute(0, 3, 1, 2) / 127.5 - 1
-    assert torch.allclose(example.latents[:, 0], shown)
+    assert torch.allclose(example.latents[:, 0], batch["image"] / 127.5 - 1)
     lengths = example.latents[:, 2].norm(dim=1)
     assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-4)
     assert example.given.maps.shape == (3, 1, 3, 16, 16)
@@ -44,7 +42,7 @@ def test_pictures_depth_and_normals_are_pictures_of_three_channels(root):
 
 def test_only_the_columns_that_are_learned_are_read():
     rgb = changed(network={"branches": ("rgb",)})
-    assert examples(rgb).columns() == ["caption", "image", "poses"]
+    assert examples(rgb).columns() == ["caption", "image", "pose_map"]
     alone = changed(network={"branches": ("rgb", "depth"), "maps": ()})
     assert examples(alone).columns() == ["caption", "image", "depth"]
 
@@ -62,9 +60,9 @@ def test_the_nearest_place_is_one_and_the_farthest_minus_one_whatever_the_kind()
 
 def test_what_was_encoded_before_is_taken_as_it_is(root):
     making = examples()
-    batch = batch_of(root, ["caption", "poses", "image"])
-    batch |= {"latents": np.ones((3, 3, 3, 2, 2), np.float32)}
-    batch |= {"text": np.ones((3, 5, 16), np.float32), "text_said": np.ones((3, 5), bool)}
+    batch = batch_of(root, ["caption", "pose_map", "image"])
+    batch |= {"latents": torch.ones(3, 3, 3, 2, 2)}
+    batch |= {"text": torch.ones(3, 5, 16), "text_said": torch.ones(3, 5, dtype=torch.bool)}
     example = making(batch)
     assert (example.latents == 1).all()
     assert example.given.text.shape == (3, 5, 16)
@@ -77,7 +75,7 @@ def test_samples_without_what_is_to_be_learned_are_named(root):
     with pytest.raises(DataError, match=f"{batch['key'][0]} holds no depth"):
         making(batch)
     with pytest.raises(DataError, match="holds no normals"):
-        making(batch_of(root, ["image", "depth", "poses"]))
+        making(batch_of(root, ["image", "depth", "pose_map"]))
 
 
 def test_a_refiner_is_told_what_the_first_stage_could_give(root):
@@ -85,7 +83,7 @@ def test_a_refiner_is_told_what_the_first_stage_could_give(root):
     making = examples(replace(base, stage="refiner"))
     batch = batch_of(root, making.columns())
     maps = making(batch).given.maps
-    sharp = depth_to_pixels(torch.from_numpy(batch["depth"]), batch["depth_kind"])
+    sharp = depth_to_pixels(batch["depth"], batch["depth_kind"])
     assert torch.equal(maps[:, 1], coarse(sharp))
     assert not torch.equal(maps[:, 1], sharp)
     assert making(batch).latents.shape == (3, 1, 3, 16, 16)

@@ -22,8 +22,8 @@ CPU = torch.device("cpu")
 SETTINGS = changed(
     data={"crop": "centre"},
     method={"predicts": "picture"},
-    optim={"steps": 100, "batch_size": 12, "rate": 6e-3, "warmup": 10, "cooldown": 50},
-    run={"save_every": 100, "log_every": 50},
+    optim={"steps": 200, "batch_size": 12, "rate": 6e-3, "warmup": 10, "cooldown": 50},
+    run={"save_every": 200, "log_every": 50},
 )
 
 
@@ -41,7 +41,7 @@ def examples(root):
     making = Examples(SETTINGS, parts.autoencoder, parts.text, CPU)
     with humanverse.open(root, making.columns()) as dataset:
         settings = changed(SETTINGS, optim={"batch_size": 24})
-        loader = Reader(dataset, making, settings).loader(World(0, 1, CPU), crop="centre")
+        loader = Reader(dataset, making, settings).loader(World(0, 1, CPU))
         return making(next(iter(loader)))
 
 
@@ -108,8 +108,8 @@ def test_pictures_that_were_painted_have_the_levels_of_the_data(learned, example
 
 def test_checkpoints_tell_how_they_came_about(learned):
     state = checkpoint.latest(learned).state
-    assert state["loader"]["epoch"] * 2 + state["loader"]["batch"] == 100
-    assert state["training"]["optim"]["steps"] == 100
+    assert state["loader"]["epoch"] * 2 + state["loader"]["batch"] == 200
+    assert state["training"]["optim"]["steps"] == 200
     assert "torch" in state["versions"]
 
 
