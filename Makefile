@@ -37,8 +37,8 @@ setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the
 demo: setup ## the whole way on a web served from this machine, into runs/demo
 	$(BIN)/humanverse demo --out runs/demo
 
-test: setup ## all tests, a process a core
-	$(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
+test: setup ## all tests, a process a core and one more: some wait for disks and other processes
+	$(BIN)/pytest -n $$(($$(nproc) + 1)) --maxprocesses 8 --dist worksteal
 
 check: setup ## lint, format and types
 	$(BIN)/ruff check .
