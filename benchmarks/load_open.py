@@ -25,7 +25,7 @@ def make(root: Path, rows: int) -> None:
     (root / "shards").mkdir(parents=True)
     for start in range(0, rows, step):
         n = min(step, rows - start)
-        high = (np.arange(start, start + n) * (1 << 64) // max(rows, 1)).astype(np.uint64)
+        high = np.arange(start, start + n, dtype=np.uint64) * np.uint64((1 << 64) // rows)
         keys = [
             f"{a:016x}{b:016x}" for a, b in zip(high, random.integers(1 << 62, size=n), strict=True)
         ]

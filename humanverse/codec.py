@@ -6,7 +6,7 @@ RGB = (n + 1) / 2. Both open in common tools, and any PNG of such content is rea
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -20,7 +20,11 @@ CODES = 65535
 SUM = np.ones((1, 3), np.float32)
 
 
-def decode_jpeg(jpeg: bytes | memoryview, factor: int = 1) -> NDArray[np.uint8]:
+Room = NDArray[Any] | None
+"""An array that a result is written to if it is of that shape and type, and is then the result."""
+
+
+def decode_jpeg(jpeg: bytes | memoryview, factor: int = 1, out: Room = None) -> NDArray[np.uint8]:
     """One of our JPEGs as (H, W, 3) sRGB or, by a factor of 2, 4 or 8, so much smaller.
 
     A smaller one is decoded from fewer frequencies, each pixel about the mean of those it replaces;
@@ -31,10 +35,11 @@ def decode_jpeg(jpeg: bytes | memoryview, factor: int = 1) -> NDArray[np.uint8]:
     """
     try:
         height, width = (-(-side // factor) for side in simplejpeg.decode_jpeg_header(jpeg)[:2])
-        pixels = simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width)
+        room = _room(out, (height, width, 3), np.uint8)
+        simplejpeg.decode_jpeg(jpeg, min_height=height, min_width=width, buffer=room)
     except ValueError as error:
         raise DataError(f"a stored picture cannot be decoded: {error}") from error
-    return np.asarray(pixels, np.uint8)
+    return room
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
@@ -74,24 +79,27 @@ def depth_codes(depth: NDArray[np.float32]) -> tuple[NDArray[np.uint16], float, 
     return codes.astype(np.uint16), float(scale), float(low)
 
 
-def decode_depth(png: bytes | memoryview, scale: float, offset: float) -> NDArray[np.float32]:
+def decode_depth(
+    png: bytes | memoryview, scale: float, offset: float, out: Room = None
+) -> NDArray[np.float32]:
     """The map, (H, W), in the unit its kind tells.
 
     Raises:
         DataError: it cannot be decoded.
     """
     file = _opened(png, 2)
-    depth = np.empty(file.shape, np.float32)
+    depth = _room(out, file.shape, np.float32)
     for first, codes in file.strips():
         depth_of(codes, scale, offset, depth[first : first + len(codes)])
     return depth
 
 
 def depth_of(
-    codes: NDArray[Any], scale: float, offset: float, out: NDArray[np.float32] | None = None
+    codes: NDArray[Any], scale: float, offset: float, out: Room = None
 ) -> NDArray[np.float32]:
     """The map that codes (H, W) stand for."""
-    depth: NDArray[np.float32] = np.multiply(codes, np.float32(scale), out=out, dtype=np.float32)
+    depth = _room(out, codes.shape, np.float32)
+    np.multiply(codes, np.float32(scale), out=depth, dtype=np.float32)
     depth += np.float32(offset)
     return depth
 
@@ -107,22 +115,22 @@ def normal_codes(normals: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(cv2.convertScaleAbs(normals, alpha=127.5, beta=127.5), np.uint8)
 
 
-def decode_normals(png: bytes | memoryview) -> NDArray[np.float32]:
+def decode_normals(png: bytes | memoryview, out: Room = None) -> NDArray[np.float32]:
     """Unit vectors, (H, W, 3): +X right, +Y up, +Z towards the viewer.
 
     Raises:
         DataError: it cannot be decoded.
     """
     file = _opened(png, 3)
-    normals = np.empty(file.shape, np.float32)
+    normals = _room(out, file.shape, np.float32)
     for first, codes in file.strips():
         normals_of(codes, normals[first : first + len(codes)])
     return normals
 
 
-def normals_of(codes: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+def normals_of(codes: NDArray[Any], out: Room = None) -> NDArray[np.float32]:
     """The unit vectors that red, green and blue of 8 bits, (H, W, 3), stand for."""
-    vectors = np.empty(codes.shape, np.float32) if out is None else out
+    vectors = _room(out, codes.shape, np.float32)
     vectors[:] = codes
     vectors -= np.float32(127.5)
     length = cv2.sqrt(cv2.transform(cv2.multiply(vectors, vectors), SUM))
@@ -147,3 +155,8 @@ def _opened(png: bytes | memoryview, axes: int) -> Opened:
     if len(file.shape) != axes or (axes == 3 and file.dtype is not np.uint8):
         raise DataError("a stored map is of another kind than its name says")
     return file
+
+
+def _room(out: Room, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+    fits = out is not None and out.shape == shape and out.dtype == kind and out.flags.c_contiguous
+    return cast(NDArray[Any], out) if fits else np.empty(shape, kind)

@@ -19,7 +19,7 @@ from humanverse.load.index import Filters, Group, Numbers
 from humanverse.load.neighbours import webdataset_of
 from humanverse.load.opening import DEPTH, Opening
 from humanverse.load.people import People
-from humanverse.load.samples import Choose, Samples
+from humanverse.load.samples import Choose, Room, Samples
 from humanverse.load.subset import numbers_of
 from humanverse.load.view import Sample
 
@@ -161,7 +161,7 @@ class Dataset(Samples):
         """A sample by its number, negative ones from the end, or by its key."""
         return self.look(self._number(which) if isinstance(which, str) else self._inside(which))
 
-    def look(self, number: int, choose: Choose | None = None) -> Sample:
+    def look(self, number: int, choose: Choose | None = None, out: Room | None = None) -> Sample:
         """A sample, or a view of it: see `Samples.look`."""
         if choose and not self._opening.decode:
             raise UsageError("bytes cannot be cropped or scaled: open with decode=True")
@@ -176,7 +176,7 @@ class Dataset(Samples):
         if view is not None:
             view = view.aligned(view.reduction())
             sample["view"] = view
-        decoder = Decoder(members, told, view)
+        decoder = Decoder(members, told, view, out or {})
         for column in self.columns:
             if MEMBERS[column] in members:
                 sample |= self._decoded(decoder, column, group, row)

@@ -43,11 +43,18 @@ STORED: Final = ("image", "caption", "meta", "poses", "depth", "normals")
 """What it holds if nothing is said: all that is not made out of something else."""
 
 
+NO_ROOM: Final[Mapping[str, NDArray[Any]]] = {}
+
+
 class Decoder:
     """One sample's members, each parsed once."""
 
     def __init__(
-        self, members: Mapping[str, Bytes], told: Mapping[str, Any], view: View | None
+        self,
+        members: Mapping[str, Bytes],
+        told: Mapping[str, Any],
+        view: View | None,
+        out: Mapping[str, NDArray[Any]] = NO_ROOM,
     ) -> None:
         """Begin with bytes by extension.
 
@@ -56,8 +63,9 @@ class Decoder:
             told: `size`, height and width of the picture, and what the index says of its depth:
                 `depth_kind`, `depth_scale`, `depth_offset`.
             view: what is to be seen of it; all if None.
+            out: arrays that columns are written to where they fit.
         """
-        self.members, self.told, self.view = members, told, view
+        self.members, self.told, self.view, self.out = members, told, view, out
 
     def column(self, name: str) -> Sample:
         """A column, and what comes with it.
@@ -71,26 +79,26 @@ class Decoder:
         """(H, W, 3) uint8, decoded no larger than the view needs it."""
         data = self.members["jpg"]
         if self.view is None:
-            return {"image": decode_jpeg(data)}
+            return {"image": decode_jpeg(data, out=self.out.get("image"))}
         factor = self.view.reduction()
         return {"image": self.view.reduced(factor).pixels(decode_jpeg(data, factor))}
 
     def depth(self) -> Sample:
         """(H, W) float32 in the unit of its kind."""
-        png, told = self.members["depth.png"], self.told
+        png, told, out = self.members["depth.png"], self.told, self.out.get("depth")
         values = told["depth_scale"], told["depth_offset"]
         if self.view is None:
-            depth = decode_depth(png, *values)
+            depth = decode_depth(png, *values, out)
         else:
-            depth = depth_of(self.view.pixels(decode_codes(png, 2)), *values)
+            depth = depth_of(self.view.pixels(decode_codes(png, 2)), *values, out)
         return {"depth": depth, "depth_kind": told["depth_kind"]}
 
     def normals(self) -> Sample:
         """(H, W, 3) float32 unit vectors."""
-        png = self.members["normal.png"]
+        png, out = self.members["normal.png"], self.out.get("normals")
         if self.view is None:
-            return {"normals": decode_normals(png)}
-        normals = normals_of(self.view.pixels(decode_codes(png, 3)))
+            return {"normals": decode_normals(png, out)}
+        normals = normals_of(self.view.pixels(decode_codes(png, 3)), out)
         if self.view.mirrored:
             normals[..., 0] *= -1
         return {"normals": normals}

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from humanverse.errors import DataError, UsageError
-from humanverse.load.batch import Batch, Tensors, as_torch, collated
+from humanverse.load.batch import Batch, Gathered, Tensors, as_torch
 from humanverse.load.order import Last, replacement, sample_random
-from humanverse.load.samples import Samples
+from humanverse.load.samples import Room, Samples
 from humanverse.load.schedule import Bucket, Schedule, bucketed
 from humanverse.load.view import Sample, Size, View, drawn, largest
 
@@ -177,25 +177,38 @@ class Loader:
     ) -> Future[Batch]:
         """Have a batch made, in parts."""
         each = max(1, len(numbers) // (self.reading.workers * TASKS))
+        made = Gathered(len(numbers))
         parts = [
-            pool.submit(self._read, samples, numbers[start : start + each].tolist(), size)
-            for start in range(0, len(numbers), each)
+            pool.submit(self._read, samples, numbers.tolist(), slice(at, at + each), size, made)
+            for at in range(0, len(numbers), each)
         ]
         # Parts that it waits for were taken up before it: no thread waits for what is not begun.
-        return pool.submit(self._gather, parts)
+        return pool.submit(self._finish, parts, made)
 
-    def _gather(self, parts: Sequence[Future[list[Sample]]]) -> Batch:
-        batch = collated([sample for part in parts for sample in part.result()])
+    def _finish(self, parts: Sequence[Future[None]], made: Gathered) -> Batch:
+        for part in parts:
+            part.result()
+        batch = made.batch()
         return as_torch(batch, self.reading.pin) if self.reading.tensors == "torch" else batch
 
-    def _read(self, samples: Samples, numbers: Sequence[int], size: Size | None) -> list[Sample]:
-        return [self._sample(samples, number, size) for number in numbers]
+    def _read(
+        self,
+        samples: Samples,
+        numbers: Sequence[int],
+        rows: slice,
+        size: Size | None,
+        made: Gathered,
+    ) -> None:
+        """Read some rows of a batch."""
+        for row, number in enumerate(numbers[rows], start=rows.start):
+            room = made.room(row)
+            made.put(row, self._sample(samples, number, size, room), room)
 
-    def _sample(self, samples: Samples, number: int, size: Size | None) -> Sample:
+    def _sample(self, samples: Samples, number: int, size: Size | None, out: Room) -> Sample:
         """A sample, or what stands in for it."""
         for attempt in range(TRIES):
             try:
-                return self._seen(samples, number, size)
+                return self._seen(samples, number, size, out)
             except DataError as error:
                 if self.reading.broken == "raise" or attempt == TRIES - 1:
                     raise
@@ -204,17 +217,18 @@ class Loader:
                 number = replacement(self.reading.seed, self.epoch, number, attempt) % count
         raise AssertionError  # the last attempt raised
 
-    def _seen(self, samples: Samples, number: int, size: Size | None) -> Sample:
+    def _seen(self, samples: Samples, number: int, size: Size | None, out: Room) -> Sample:
         told = self.reading
         if told.crop == "centre" and told.transform is None:
-            return samples.look(number, None if size is None else lambda of: largest(of, size))
+            cut = None if size is None else lambda of: largest(of, size)
+            return samples.look(number, cut, out)
         random = sample_random(told.seed, self.epoch, samples.key(number))
 
         def choose(of: Size) -> View:
             assert size is not None
             return drawn(of, size, random) if told.crop == "random" else largest(of, size)
 
-        sample = samples.look(number, None if size is None else choose)
+        sample = samples.look(number, None if size is None else choose, out)
         return sample if told.transform is None else told.transform(sample, random)
 
 

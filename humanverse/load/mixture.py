@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from humanverse.errors import UsageError
 from humanverse.load.order import Order
-from humanverse.load.samples import Choose, Samples
+from humanverse.load.samples import Choose, Room, Samples
 from humanverse.load.view import Sample
 
 _PASSES: Final = 0x9A55
@@ -58,10 +58,10 @@ class _Several(Samples):
         """`PART/KEY`, and `+N` behind it in the Nth pass over its part after an epoch's first."""
         return self._place(number).key()
 
-    def look(self, number: int, choose: Choose | None = None) -> Sample:
+    def look(self, number: int, choose: Choose | None = None, out: Room | None = None) -> Sample:
         """A sample of one of the parts: see `Samples.look`."""
         place = self._place(number)
-        return place.told(place.samples.look(place.number, choose))
+        return place.told(place.samples.look(place.number, choose, out))
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Sample]:
         """Several samples: each part is asked once for all of its own."""

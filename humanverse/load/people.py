@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanverse.errors import DataError, UsageError
-from humanverse.load.samples import Choose, Samples
+from humanverse.load.samples import Choose, Room, Samples
 from humanverse.load.view import Sample, Size, View
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class People(Samples):
         picture, person = self._place(number)
         return f"{self.dataset.key(picture)}/{person}"
 
-    def look(self, number: int, choose: Choose | None = None) -> Sample:
+    def look(self, number: int, choose: Choose | None = None, out: Room | None = None) -> Sample:
         """A person, or a view of what is around them: see `Samples.look`."""
         picture, person = self._place(number)
         box = self._boxes[number]
@@ -62,7 +62,7 @@ class People(Samples):
             around = View(left, top, width, height, (height, width), of=shape)
             return _within(around, choose(around.size)) if choose else around
 
-        sample = self.dataset.look(picture, crop)
+        sample = self.dataset.look(picture, crop, out)
         for name in ("poses", "boxes"):
             if name in sample:
                 sample[name] = sample[name][person : person + 1]

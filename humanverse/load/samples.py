@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,10 @@ Choose = Callable[[Size], View]
 """Says, of a picture of some height and width, what is to be seen of it."""
 
 
+Room = Mapping[str, NDArray[Any]]
+"""Arrays, by column, that its value may be written to."""
+
+
 class Samples(ABC):
     """Samples by number, each a dict with a `key`. Reading is safe from several threads."""
 
@@ -32,11 +36,12 @@ class Samples(ABC):
         """The key of a sample, without reading it; no other one here has the same."""
 
     @abstractmethod
-    def look(self, number: int, choose: Choose | None = None) -> Sample:
+    def look(self, number: int, choose: Choose | None = None, out: Room | None = None) -> Sample:
         """A sample as it is or, where it holds a picture or map, as a view of it.
 
         A view comes cheaper this way than out of a sample: pictures are decoded no larger than it
-        needs them. `number` is 0 or more.
+        needs them. `number` is 0 or more. What `out` has room for is written there, if it is of
+        that shape and type, and what the sample then holds is the room itself.
 
         Raises:
             DataError: it cannot be read.

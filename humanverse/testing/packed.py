@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from humanverse.codec import encode_depth, encode_jpeg, encode_normals
+from humanverse.keypoints import COUNT
 from humanverse.layers.commit import write_tar
 from humanverse.layers.store import Store, write_parquet
 from humanverse.pack.index import with_places, write_index
@@ -49,7 +50,7 @@ def encoded(scene: Scene, quality: int = QUALITY) -> Encoded:
         "person_count": len(scene.boxes),
         "person_boxes": scene.boxes.tolist(),
         "person_scores": [1.0] * len(scene.boxes),
-        "keypoints": scene.keypoints.reshape(len(scene.boxes), -1).tolist(),
+        "keypoints": scene.keypoints.reshape(len(scene.boxes), 3 * COUNT).tolist(),
         "depth_kind": "metric",
         "depth_scale": scale,
         "depth_offset": offset,

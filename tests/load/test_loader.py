@@ -117,6 +117,21 @@ def test_a_transform_has_random_numbers_of_its_own_and_may_add_what_it_likes(dat
     assert len({number for batch in first for number in batch}) == sum(map(len, first))
 
 
+def test_a_transform_may_turn_a_picture_in_place_of_copying_it(dataset):
+    """Pictures are decoded where the batch will have them, which must not be seen."""
+    plain = list(dataset.loader(4, image_size=(8, 6), workers=2))
+    turned = dataset.loader(
+        4,
+        image_size=(8, 6),
+        workers=2,
+        transform=lambda s, _: s | {"image": s["image"][::-1], "depth": s["depth"][:, ::-1] + 1},
+    )
+    for before, after in zip(plain, turned, strict=True):
+        assert (after["image"] == before["image"][:, ::-1]).all()
+        assert (after["depth"] == before["depth"][:, :, ::-1] + 1).all()
+        assert (after["normals"] == before["normals"]).all()
+
+
 @pytest.fixture
 def damaged(root, tmp_path):
     """A dataset in which a depth map is no PNG."""

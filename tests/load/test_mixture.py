@@ -26,7 +26,7 @@ class Named(Samples):
     def key(self, number):
         return f"{self.name}{number}"
 
-    def look(self, number, choose=None):
+    def look(self, number, choose=None, _=None):
         return {"key": self.key(number), "view": choose((4, 6)) if choose else None}
 
     def sizes(self):
