@@ -14,11 +14,12 @@ ONLY ?=
 DATA ?= runs/demo
 RUN ?= runs/train
 TRAIN ?= demo
+REFINE ?= demo_refiner
 PROMPT ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate select pack build status verify report export takedown train sample chaos schemas soak lock clean
+.PHONY: help setup demo test check format plan collect filter annotate select pack build status verify report export takedown train refine sample train-proof chaos schemas soak lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
@@ -86,8 +87,15 @@ takedown: setup ## remove from OUT what the list FROM names, for good
 train: setup ## learn DATA (the demo's dataset) into RUN, by TRAIN=demo, a recipe of pipelines/train
 	$(BIN)/humanverse train $(TRAIN) --data $(DATA) --out $(RUN) $(foreach s,$(SET),--set $(s))
 
+refine: setup ## learn the second stage of RUN, of twice the size, into RUN-refiner, by REFINE=demo_refiner
+	$(BIN)/humanverse refine $(REFINE) --data $(DATA) --out $(RUN)-refiner --from $(RUN) $(foreach s,$(SET),--set $(s))
+
+train-proof: setup ## what the trainer learns of rendered figures, whose truth is known; an hour
+	$(BIN)/python scripts/train_proof.py --out runs/train-proof
+
 sample: setup ## four samples of RUN, in the pose of the first one of DATA, into RUN/painted
-	$(BIN)/humanverse sample --checkpoint $(RUN) --out $(RUN)/painted $(if $(PROMPT),--prompt "$(PROMPT)") \
+	$(BIN)/humanverse sample --checkpoint $(RUN) --out $(RUN)/painted \
+		$(if $(wildcard $(RUN)-refiner),--refiner $(RUN)-refiner) $(if $(PROMPT),--prompt "$(PROMPT)") \
 		--pose $(DATA):$$($(BIN)/python -c "import humanverse; print(humanverse.open('$(DATA)').key(0))")
 
 chaos: setup ## kill builds 500 times, and compare what they make (an hour)

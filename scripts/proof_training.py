@@ -8,10 +8,10 @@ training = Training(
     network=Network(width=128, heads=4, experts=1, trunk=4, patch=8, across=8.0),
     method=Method(predicts="picture", mean=0.5),
     conditions=Conditions(text_length=32, text_width=64),
-    optim=Optim(steps=3600, batch_size=16, rate=1.5e-3, warmup=50, cooldown=1200, ema=0.998),
+    optim=Optim(steps=1600, batch_size=16, rate=1.5e-3, warmup=50, cooldown=600, ema=0.998),
     run=Run(
         log_every=50,
-        save_every=400,
+        save_every=200,
         keep=1,
         sample_every=400,
         samples=8,

@@ -166,6 +166,8 @@ class Training:
         for told, wrong in (
             ("network.branches: rgb comes first", net.branches[:1] != ("rgb",)),
             (f"network.branches: choose of {', '.join(BRANCHES)}", _odd(net.branches, BRANCHES)),
+            ("a refiner learns network.branches=rgb alone",
+             self.stage == "refiner" and net.branches != ("rgb",)),
             (f"network.maps: choose of {', '.join(MAPS)}", _odd(net.maps, MAPS)),
             ("network.heads: width / heads must be a multiple of 4", bool(_rest(net))),
             ("network.patch: a power of 2 is wanted", net.patch.bit_count() != 1 or net.patch < 1),

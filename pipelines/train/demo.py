@@ -14,8 +14,8 @@ training = Training(
     name="demo",
     data=Data(image_size=64, crop="centre", workers=2),
     network=Network(width=128, heads=4, experts=1, trunk=3, patch=8, across=8.0),
-    method=Method(predicts="picture"),
+    method=Method(predicts="picture", mean=0.5),
     conditions=Conditions(text_length=64, text_width=64),
-    optim=Optim(steps=300, batch_size=8, rate=1e-3, warmup=20, ema=0.99),
-    run=Run(log_every=20, save_every=100, sample_every=100, sample_steps=20, guidance=2.0),
+    optim=Optim(steps=400, batch_size=8, rate=1.5e-3, warmup=20, cooldown=100, ema=0.99),
+    run=Run(log_every=20, save_every=100, sample_every=100, sample_steps=20, guidance=1.5),
 )

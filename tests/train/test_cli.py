@@ -11,7 +11,6 @@ from small import SMALL, changed, recipe_file
 import humanverse
 from humanverse.cli import main
 from humanverse.train.loop import train
-from humanverse.train.recipe import load_training
 from humanverse.train.sample import framed, posed
 from humanverse.train.settings import Training
 
@@ -161,7 +160,3 @@ def test_a_recipe_must_define_what_it_is_for(tmp_path, capsys):
 def test_settings_come_back_from_a_file():
     told = json.loads(json.dumps(SMALL.to_json()))
     assert Training.of_json(told) == SMALL
-
-
-def test_shipped_recipes_can_be_read():
-    assert load_training("demo").name == "demo"
