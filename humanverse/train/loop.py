@@ -28,6 +28,8 @@ from humanverse.train.world import World, joined
 
 ASPECT_STEP = 64
 """Pixels by which the sides of pictures of several aspects differ."""
+FEW = 16
+"""Samples that are looked at together before training begins."""
 MEASURED = 256
 """Samples that the latents' levels are measured on."""
 
@@ -40,12 +42,12 @@ class Reader:
     examples: Examples
     training: Training
 
-    def loader(self, world: World) -> Loader:
-        """A rank's batches, one a part of a step."""
+    def loader(self, world: World, size: int | None = None) -> Loader:
+        """A rank's batches, one a part of a step, if no other size is told."""
         data, optim = self.training.data, self.training.optim
         sizes = aspect_sizes(data.image_size, ASPECT_STEP, data.widest) if data.widest > 1 else []
         return self.dataset.loader(
-            optim.batch_size // optim.accumulate,
+            size or optim.batch_size // optim.accumulate,
             seed=optim.seed,
             rank=world.rank,
             world=world.size,
@@ -58,10 +60,10 @@ class Reader:
 
     def first(self, count: int) -> Iterator[Example]:
         """Some samples as every rank sees them, the first of an epoch."""
-        alone, optim = World(0, 1, self.examples.device), self.training.optim
+        alone, size = World(0, 1, self.examples.device), min(FEW, len(self.dataset))
         square = replace(self.training, data=replace(self.training.data, crop="centre", widest=1.0))
-        batches = iter(replace(self, training=square).loader(alone))
-        for batch in islice(batches, -(-count * optim.accumulate // optim.batch_size)):
+        batches = iter(replace(self, training=square).loader(alone, size))
+        for batch in islice(batches, -(-count // size)):
             yield self.examples(batch)
 
 

@@ -136,10 +136,11 @@ class WeightsAndBiases:
     """A run of wandb, offline unless WANDB_MODE says otherwise."""
 
     def __init__(self, out: Path, training: Training) -> None:
+        import importlib
         import os
 
-        import wandb
-
+        # By name, since type checkers need not have it.
+        wandb = importlib.import_module("wandb")
         os.environ.setdefault("WANDB_MODE", "offline")
         self.run: Any = wandb.init(project="humanverse", dir=str(out), config=training.to_json())
         self.image: Any = wandb.Image

@@ -1,6 +1,6 @@
 """The second stage, 512 to 1024 pixels, on GPUs.
 
-    torchrun --nproc-per-node 8 -m humanverse refine refiner_1024 --data ROOT --out REFINER --from RUN
+    torchrun --nproc-per-node 8 -m humanverse refine refiner_1024 --data ROOT --out FINE --from RUN
 
 The paper's (HyperHuman, arXiv 2310.08579): pose, depth and normals are told as maps, their
 embeddings summed, each kept from the network half of the time. Ours: where the paper leaves its
