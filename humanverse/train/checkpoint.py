@@ -83,6 +83,7 @@ def save(
         json.dump(told, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
+    _sync(attempt)
     final = parent / f"{STEP}{step:08d}"
     if final.exists():  # this step was reached before, from an earlier checkpoint
         _remove(final)
