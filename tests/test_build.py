@@ -132,7 +132,7 @@ def test_new_thresholds_redo_only_what_stands_on_them(web, tmp_path):
     assert 0 < funnel(Store(tmp_path)).kept < kept
     assert verify(Store(tmp_path)) == []
     with humanverse.open(tmp_path) as ds:
-        assert min(ds.table["person_area"].to_pylist()) >= 0.3
+        assert min(ds.to_table(["person_area"])["person_area"].to_pylist()) >= 0.3
         assert len(ds) == funnel(Store(tmp_path)).kept
 
 
@@ -157,7 +157,7 @@ def test_a_stage_of_the_users_own_runs_on_both_runners(
     ledger = humanverse.ledger(tmp_path)
     assert "rejected" in ledger.filter(pc.equal(ledger["reason"], "blurred"))["status"].to_pylist()
     with humanverse.open(tmp_path) as ds:
-        assert min(ds.table["sharpness"].to_pylist()) >= SHARP
+        assert min(ds.to_table(["sharpness"])["sharpness"].to_pylist()) >= SHARP
         assert ds[0]["meta"]["sharpness"] >= SHARP
     assert verify(Store(tmp_path)) == []
 

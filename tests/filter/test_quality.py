@@ -273,7 +273,7 @@ def test_a_build_rejects_by_the_tables_scores_and_says_that_they_are(table, tmp_
     assert {row["aesthetic"] is None for row in kept} == {True, False}
     assert all(row["aesthetic"] is None or row["aesthetic"] >= 4.5 for row in kept)
     with humanverse.open(root) as ds:
-        assert ds[0]["meta"]["aesthetic"] == ds.table["aesthetic"][0].as_py()
+        assert ds[0]["meta"]["aesthetic"] == ds.to_table(["aesthetic"])["aesthetic"][0].as_py()
     assert verify(Store(root)) == []
 
 
@@ -305,9 +305,11 @@ def test_embeddings_stand_in_the_shards_own_tables_and_nowhere_else(weights, tab
     assert not any("at hand" in line for line in heard.lines)
     with humanverse.open(root) as ds:
         assert len(ds) > 3
-        assert "embedding" not in ds.table.column_names
+        assert "embedding" not in ds.table.schema.names
         assert "embedding" not in ds[0]["meta"]
-        assert ds[0]["meta"]["nsfw_score"] == pytest.approx(ds.table["nsfw_score"][0].as_py())
+        assert ds[0]["meta"]["nsfw_score"] == pytest.approx(
+            ds.to_table(["nsfw_score"])["nsfw_score"][0].as_py()
+        )
     for path in (root / "shards").glob("0*.parquet"):
         column = pq.read_table(path)["embedding"]
         assert column.type == pa.list_(pa.float16())

@@ -235,8 +235,8 @@ def test_the_area_in_the_ledger_is_the_true_share_of_peoples_pixels(built):
 def test_areas_of_single_boxes_stay_out_of_samples(built):
     _, root = built
     with humanverse.open(root) as dataset:
-        assert "mask_areas" not in dataset.table.column_names
-        assert "person_area" in dataset.table.column_names
+        assert "mask_areas" not in dataset.table.schema.names
+        assert "person_area" in dataset.table.schema.names
     for path in (root / "shards").glob("*.tar"):
         with tarfile.open(path) as tar:
             described = [m for m in tar.getmembers() if m.name.endswith(".json")]

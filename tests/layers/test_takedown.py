@@ -97,7 +97,7 @@ def assert_sound(root, rows):
             )
             assert not any(row[name] for name in ("sha256", "phash", "final_host", "person_count"))
     with humanverse.open(root) as dataset:
-        keys = dataset.table["key"].to_pylist()
+        keys = dataset.to_table(["key"])["key"].to_pylist()
         assert gone.isdisjoint(keys)
         assert sorted(keys) == sorted(row["key"] for row in rows_of(root))
         assert all(sample["image"].size for sample in dataset)
@@ -292,15 +292,21 @@ def test_in_the_middle_of_a_redo_other_shards_stay_readable(root, tmp_path):
     other = load_recipe(RECIPE, ["people.min_area=0.3"])
     row = rows_of(root)[0]
     with humanverse.open(root) as dataset:
-        shard = next(r for r in dataset.table.to_pylist() if r["key"] == row["key"])["shard"]
+        shard = next(
+            r for r in dataset.to_table(["key", "shard"]).to_pylist() if r["key"] == row["key"]
+        )["shard"]
         shards = dict(
-            zip(dataset.table["key"].to_pylist(), dataset.table["shard"].to_pylist(), strict=True)
+            zip(
+                dataset.to_table(["key"])["key"].to_pylist(),
+                dataset.to_table(["shard"])["shard"].to_pylist(),
+                strict=True,
+            )
         )
     settings = Settings("local", redo=True)
     build(other, [], root, slices=["filter"], packed=False, settings=settings)
     takedown(root, listed(tmp_path, entry("key", row)))
     with humanverse.open(root) as dataset:
-        left = set(dataset.table["key"].to_pylist())
+        left = set(dataset.to_table(["key"])["key"].to_pylist())
     assert left == {key for key, number in shards.items() if number != shard}
     assert verify(Store(root)) == []
     build(other, [], root, slices=["annotate"], settings=settings)

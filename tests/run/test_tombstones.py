@@ -89,7 +89,7 @@ def assert_away(root, rows):
     ledger = [row for row in ledger if row["unit"]]  # a doubled row of another table has none
     assert {row["reason"] for row in ledger} == {"taken_down"}
     with humanverse.open(root) as dataset:
-        assert gone.isdisjoint(dataset.table["key"].to_pylist())
+        assert gone.isdisjoint(dataset.to_table(["key"])["key"].to_pylist())
     assert verify(Store(root)) == []
 
 

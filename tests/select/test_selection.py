@@ -106,7 +106,7 @@ def test_samples_tell_split_and_cluster_and_a_split_opens_alone(made):
             assert sample["meta"]["split"] == row["split"]
             assert sample["meta"]["cluster"] == (row["cluster"] or row["key"])
     opened = {name: humanverse.open(made, split=name) for name in ("train", "test")}
-    keys = [set(ds.table["key"].to_pylist()) for ds in opened.values()]
+    keys = [set(ds.to_table(["key"])["key"].to_pylist()) for ds in opened.values()]
     assert keys[0].isdisjoint(keys[1]) and all(keys)
     assert keys[0] | keys[1] == {row["key"] for row in rows_of(made)}
     card = (made / "shards" / "README.md").read_text()
@@ -391,7 +391,7 @@ def test_a_near_duplicate_that_was_left_out_goes_alone(root, tmp_path):
     assert row["key"] not in selection_of(root)["key"].to_pylist()
     after = shards(root)
     with humanverse.open(root) as dataset:
-        assert row["key"] not in dataset.table["key"].to_pylist()
+        assert row["key"] not in dataset.to_table(["key"])["key"].to_pylist()
     assert after.keys() == before.keys()
     assert verify(Store(root)) == []
 
