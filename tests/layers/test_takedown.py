@@ -292,16 +292,9 @@ def test_in_the_middle_of_a_redo_other_shards_stay_readable(root, tmp_path):
     other = load_recipe(RECIPE, ["people.min_area=0.3"])
     row = rows_of(root)[0]
     with humanverse.open(root) as dataset:
-        shard = next(
-            r for r in dataset.to_table(["key", "shard"]).to_pylist() if r["key"] == row["key"]
-        )["shard"]
-        shards = dict(
-            zip(
-                dataset.to_table(["key"])["key"].to_pylist(),
-                dataset.to_table(["shard"])["shard"].to_pylist(),
-                strict=True,
-            )
-        )
+        table = dataset.to_table(["key", "shard"]).to_pydict()
+    shards = dict(zip(table["key"], table["shard"], strict=True))
+    shard = shards[row["key"]]
     settings = Settings("local", redo=True)
     build(other, [], root, slices=["filter"], packed=False, settings=settings)
     takedown(root, listed(tmp_path, entry("key", row)))
