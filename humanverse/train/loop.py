@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -68,7 +71,7 @@ class Reader:
 
 
 def train(training: Training, root: str | Path, out: Path, start: Path | None = None) -> int:
-    """Train until the settings' last step; gives that step.
+    """Train until the settings' last step, or until SIGTERM; gives the step that was reached.
 
     Args:
         training: the recipe.
@@ -116,16 +119,34 @@ def _steps(
 ) -> int:
     training, batches = trainee.training, endless(loader)
     optim, run = training.optim, training.run
-    for number in range(done + 1, optim.steps + 1):
-        parts = [examples(batch) for batch in islice(batches, optim.accumulate)]
-        learned = trainee.step(number, parts)
-        if number % run.log_every == 0 or number == optim.steps:
-            watch.step(number, learned)
-        if number % run.save_every == 0 or number == optim.steps:
-            save(trainee, loader, out, number)
-        if run.sample_every and (number % run.sample_every == 0 or number == optim.steps):
-            watch.picture(number, previews.painted(trainee))
-    return optim.steps
+    with asked_to_stop() as asked:
+        for number in range(done + 1, optim.steps + 1):
+            parts = [examples(batch) for batch in islice(batches, optim.accumulate)]
+            learned = trainee.step(number, parts)
+            stops = trainee.world.any(asked())
+            last = number == optim.steps or stops
+            if number % run.log_every == 0 or last:
+                watch.step(number, learned)
+            if number % run.save_every == 0 or last:
+                save(trainee, loader, out, number)
+            if stops:
+                return number
+            if run.sample_every and (number % run.sample_every == 0 or last):
+                watch.picture(number, previews.painted(trainee))
+    return max(done, optim.steps)
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Says whether SIGTERM came, as when a job's time is up; the step at hand is finished."""
+    came: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number)) if here else None
+    try:
+        yield lambda: bool(came)
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
 
 
 def save(trainee: Trainee, loader: Loader, out: Path, number: int) -> None:

@@ -58,7 +58,10 @@ def _train(args: argparse.Namespace) -> int:
     )
     from humanverse.train.loop import train
 
-    train(training, args.data, args.out, args.start)
+    reached = train(training, args.data, args.out, args.start)
+    if reached < training.optim.steps:
+        print(f"stopped at step {reached} of {training.optim.steps}; the same command goes on")
+        return 1
     return 0
 
 

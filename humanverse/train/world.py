@@ -39,6 +39,14 @@ class World:
             value /= self.size
         return value
 
+    def any(self, said: bool) -> bool:
+        """Whether one rank says so; all must ask."""
+        if self.size == 1:
+            return said
+        votes = torch.tensor(float(said), device=self.device)
+        dist.all_reduce(votes)
+        return votes.item() > 0
+
     def wait(self) -> None:
         """Until all are here."""
         if self.size > 1:

@@ -1,6 +1,7 @@
 """A run that was stopped, however, ends with the very weights of one that was not."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 from small import SMALL, changed, recipe_file
 
+from humanverse.cli import main
 from humanverse.errors import UsageError
 from humanverse.train import checkpoint
 from humanverse.train.loop import train
@@ -93,6 +95,35 @@ def test_stopped_at_random_steps_it_goes_on_as_if_nothing_had_been(
     train(changed(run={"save_every": 3}), root, tmp_path)
     same(weights(trained), weights(tmp_path))
     assert losses(tmp_path) == losses(trained)
+
+
+def test_sigterm_ends_it_after_the_step_at_hand_and_it_goes_on(
+    root, trained, tmp_path, monkeypatch, capsys
+):
+    learn = Trainee.step
+
+    def learning(self, number, parts):
+        if number == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(self, number, parts)
+
+    before = signal.getsignal(signal.SIGTERM)
+    told = [
+        "train",
+        str(recipe_file(tmp_path)),
+        "--data",
+        str(root),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainee, "step", learning)
+        assert main(told) == 1
+    assert "stopped at step 10 of 24" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert weights(tmp_path / "run")[0] == 10
+    assert main(told) == 0
+    same(weights(trained), weights(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(("step", "where"), [(10, "step"), (12, "save")])
