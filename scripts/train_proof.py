@@ -43,7 +43,7 @@ TRAINING, HELD, FIRST_HELD = 3000, 512, 100_000
 SAMPLES = 256
 LEGS = ((1600, 600), (3000, 800))
 """Steps, and the last of them over which the rate falls to nothing: it does so twice."""
-FINDING = 700
+FINDING = 400
 """Steps that the finder of poses learns."""
 ROOM = 0.05
 """How much nearer than the empty room, of the whole range, the figure is."""
@@ -131,13 +131,17 @@ def first(given: Given, start: int, stop: int) -> Given:
     return Given(*(getattr(given, name)[start:stop] for name in vars(given)))
 
 
-def painted_by(painter: Painter, truth: Truth) -> dict[str, torch.Tensor]:
-    """Samples in the poses of the first figures, (N, 3, 64, 64) of each branch."""
+def painted_by(painter: Painter, truth: Truth, path: Path) -> dict[str, torch.Tensor]:
+    """Samples in the poses of the first figures, (N, 3, 64, 64) of each branch, painted once."""
+    if path.exists():
+        return load_file(path)
     parts = [
         painter.paint(first(truth.example.given, at, at + 32), range(at, at + 32), (64, 64))
         for at in range(0, SAMPLES, 32)
     ]
-    return painter.pixels(torch.cat(parts))
+    pixels = painter.pixels(torch.cat(parts))
+    save_file({name: shown.contiguous() for name, shown in pixels.items()}, path)
+    return pixels
 
 
 @torch.no_grad()
@@ -229,14 +233,14 @@ def measured(out: Path, root: Path, held: Path) -> list[dict]:
     ]
     known = truth_of(root, joint)
     finder = finder_of(known, out / "finder.safetensors")
-    samples = painted_by(joint, truth)
+    samples = painted_by(joint, truth, out / "samples-joint.safetensors")
     poses = truth.points
     maps = np.stack([skeleton(np.pad(p[None], ((0, 0), (0, 116), (0, 0))), 64, 64) for p in poses])
     few = painted({name: shown[:8] for name, shown in samples.items()})
     write_png(out / "samples.png", grid(few, maps[:8], truth.images[:8]))
     figures += shares(samples, truth, finder) + angles(samples, truth)
     # RGB alone reads the same conditions; it has no use for the other branches' latents.
-    plain = painted_by(alone, truth)
+    plain = painted_by(alone, truth, out / "samples-rgb.safetensors")
     figures += nearness_of(samples["rgb"], plain["rgb"], truth)
     write_png(out / "samples-rgb.png", grid(painted({"rgb": plain["rgb"][:8]}), maps[:8]))
     return figures
