@@ -28,13 +28,19 @@ def check_folder(folder: Path | None, setting: str, kinds: tuple[str, ...]) -> d
     Raises:
         UsageError: the package, a file, or the folder is missing, or the model is of another type.
     """
+    if folder is not None and (folder / CONFIG).is_file() and not (folder / PREPROCESSOR).is_file():
+        raise UsageError(f"{folder} is no folder with a model: it has no {PREPROCESSOR}")
+    return check_model(folder, setting, kinds)
+
+
+def check_model(folder: Path | None, setting: str, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """The same of a folder whose model looks at no pictures."""
     if folder is None:
         raise UsageError(f"{setting} needs a folder with a model: see docs/models.md")
     if find_spec("transformers") is None or find_spec("torchvision") is None:
         raise UsageError(f"{setting} needs the extra: pip install 'humanverse[annotate]'")
-    for name in (CONFIG, PREPROCESSOR):
-        if not (folder / name).is_file():
-            raise UsageError(f"{folder} is no folder with a model: it has no {name}")
+    if not (folder / CONFIG).is_file():
+        raise UsageError(f"{folder} is no folder with a model: it has no {CONFIG}")
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise UsageError(f"{folder} has no {WEIGHTS[0]}: pickled weights are not opened")
     config = read_json(folder / CONFIG)
