@@ -33,7 +33,7 @@ class Dataset(Samples):
     str; `poses` (people, 133, 3) float32, x and y in pixels and confidence; `boxes` (people, 4)
     float32, xyxy in pixels; `pose_map` (H, W, 3) uint8, the people's skeletons; `depth` (H, W)
     float32 with `depth_kind`; `normals` (H, W, 3) float32 unit vectors; `meta`, everything else
-    known. What a sample has no member for is not in it.
+    known; `latents` and `text` as `Decoder` gives them. What it has no member for is not in it.
     """
 
     def __init__(self, opening: Opening, rows: Numbers | None = None) -> None:
@@ -54,6 +54,11 @@ class Dataset(Samples):
     def columns(self) -> tuple[str, ...]:
         """What samples hold, apart from their keys."""
         return self._opening.columns
+
+    @property
+    def encoded(self) -> dict[str, Any]:
+        """Of `latents` and `text`, if there are any: see `humanverse.pack.encoded`."""
+        return {n: told for n, told in self._opening.listed.items() if n in ("latents", "text")}
 
     @property
     def table(self) -> pads.Dataset:

@@ -23,8 +23,10 @@ from humanverse.codec import (
     normals_of,
 )
 from humanverse.drawing import skeleton
+from humanverse.errors import UsageError
 from humanverse.keypoints import COUNT
 from humanverse.load.view import Sample, Size, View
+from humanverse.tensors import loaded
 
 Bytes = bytes | memoryview
 
@@ -37,10 +39,14 @@ MEMBERS: Final = {
     "normals": "normal.png",
     "boxes": "pose.json",
     "pose_map": "pose.json",
+    "latents": "latents.safetensors",
+    "text": "text.safetensors",
 }
 """What a sample can hold, and the member it comes from."""
 STORED: Final = ("image", "caption", "meta", "poses", "depth", "normals")
 """What it holds if nothing is said: all that is not made out of something else."""
+LATENTS: Final = ("rgb", "depth", "normal")
+"""What there are latents of, in this order where they have no names."""
 
 
 NO_ROOM: Final[Mapping[str, NDArray[Any]]] = {}
@@ -125,6 +131,32 @@ class Decoder:
         """A dict."""
         return {"meta": json.loads(bytes(self.members["json"]))}
 
+    def latents(self) -> Sample:
+        """`latents_rgb`, `latents_depth` and `latents_normal`, (C, h, w) float16 each.
+
+        Raises:
+            UsageError: they are of another part of the picture than is to be seen.
+        """
+        arrays, told = loaded(self.members[MEMBERS["latents"]])
+        if self.view is not None and place_of(self.view) != told["view"]:
+            side = told["view"].split()[-1]
+            raise UsageError(
+                f"latents are of the middle of each picture at {side} pixels, and another part or "
+                f"size is asked for: take image_size={side} and crop='centre', or leave them out"
+            )
+        return {f"latents_{name}": arrays[name] for name in LATENTS}
+
+    def text(self) -> Sample:
+        """`text` (T, W) and `text_pooled` (P,), float16 or, of bf16, float32; `text_said` (T,)
+        bool is false behind the caption's end, where nothing was kept and `text` is 0.
+        """
+        arrays, told = loaded(self.members[MEMBERS["text"]])
+        tokens = arrays["tokens"]
+        text = np.zeros((int(told["length"]), tokens.shape[1]), tokens.dtype)
+        text[: len(tokens)] = tokens
+        whole = {"text_pooled": arrays["pooled"]} if "pooled" in arrays else {}
+        return {"text": text, "text_said": np.arange(len(text)) < len(tokens)} | whole
+
     @cached_property
     def _body(self) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(bytes(self.members["pose.json"]))
@@ -135,6 +167,12 @@ class Decoder:
         people = [person["keypoints"] for person in self._body["people"]]
         poses = np.asarray(people, np.float32).reshape(-1, COUNT, 3)
         return poses if self.view is None else self.view.poses(poses)
+
+
+def place_of(view: View) -> str:
+    """Which part of a picture a view shows, and how large, as latents tell it."""
+    numbers = (view.left, view.top, view.width, view.height, *view.size)
+    return " ".join(map(str, (*numbers[:4], *["mirrored"] * view.mirrored, *numbers[4:])))
 
 
 COLUMNS: Final[Mapping[str, Callable[[Decoder], Sample]]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from humanverse.errors import UsageError
-from humanverse.load.neighbours import COLUMN_OF, extensions_of, spans, tar_of
+from humanverse.load.neighbours import ARRAYS, COLUMN_OF, extensions_of, spans, tar_of
 
 if TYPE_CHECKING:
     from humanverse.load.dataset import Dataset
@@ -83,7 +83,8 @@ def hf_of(dataset: Dataset, *, streaming: bool = True, **how: Any) -> Any:
 def _features(text: Mapping[str, Any], extensions: Sequence[str]) -> Any:
     """Features of members: of text as told, all others are pictures."""
     datasets = _datasets()
-    features = {name: text[name] if name in text else datasets.Image() for name in extensions}
+    known = dict(text) | dict.fromkeys(ARRAYS, datasets.Value("binary"))
+    features = {name: known.get(name) or datasets.Image() for name in extensions}
     return datasets.Features(features | dict.fromkeys(META, datasets.Value("string")))
 
 
@@ -107,6 +108,8 @@ def _examples(
 def _value(key: str, extension: str, data: bytes | None) -> Any:
     if data is None or extension in TEXT:
         return data if data is None else data.decode()
+    if extension in ARRAYS:
+        return data
     return {"path": f"{key}.{extension}", "bytes": data}
 
 

@@ -21,8 +21,10 @@ from humanverse.load.view import Sample
 if TYPE_CHECKING:
     from humanverse.load.dataset import Dataset
 
-COLUMN_OF: Final = {MEMBERS[column]: column for column in STORED}
+COLUMN_OF: Final = {MEMBERS[column]: column for column in (*STORED, "latents", "text")}
 """By extension, the column that a member is decoded to."""
+ARRAYS: Final = (MEMBERS["latents"], MEMBERS["text"])
+"""Members of several arrays, which other libraries are handed as they are."""
 
 
 def extensions_of(dataset: Dataset) -> list[str]:
@@ -110,7 +112,9 @@ def decoded(sample: Mapping[str, Any]) -> Sample:
     Raises:
         DataError: a member cannot be read.
     """
-    members = {name: data for name, data in sample.items() if name in COLUMN_OF}
+    members = {
+        name: data for name, data in sample.items() if name in COLUMN_OF and name not in ARRAYS
+    }
     try:
         meta = json.loads(members.pop("json", b"{}"))
         told = {f"depth_{name}": value for name, value in meta.get("depth", {}).items()}
