@@ -19,7 +19,7 @@ PROMPT ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate select pack build status verify report export takedown train refine sample train-proof chaos schemas soak lock clean
+.PHONY: help setup demo test check format plan collect filter annotate encode select pack build status verify report export takedown train refine sample train-proof chaos schemas soak lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
@@ -58,6 +58,9 @@ filter: setup ## find people and decide
 
 annotate: setup ## pose, depth and normals of what stays; ONLY=depth makes those labels anew
 	$(BIN)/humanverse annotate $(ARGS) --runner $(RUNNER) $(if $(ONLY),--only $(ONLY))
+
+encode: setup ## latents and text of OUT, by SET='latents.weights=DIR text.weights=DIR', packed
+	$(BIN)/humanverse encode $(ARGS) --runner $(RUNNER)
 
 collect: setup ## fetch the pictures of the plan in OUT; RETRY=transient tries again what failed
 	$(BIN)/humanverse collect $(ARGS) --runner $(RUNNER) $(if $(RETRY),--retry $(RETRY))

@@ -70,6 +70,7 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "collect": "fetch the pictures of every unit and keep all their bytes",
         "filter": "find people and decide which pictures to keep",
         "annotate": "pose, depth and normals of the pictures that stay",
+        "encode": "latents and text embeddings of what is annotated, and pack them",
         "select": "near-duplicates, splits and benchmarks' pictures over the whole dataset",
         "pack": "select, and kept samples into tar and Parquet shards",
     }
@@ -90,7 +91,7 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
                 "--redo", action="store_true", help="replace layers of other settings"
             )
             verb.add_argument("--keep-rejected", action="store_true", help="their bytes too")
-        if name == "annotate":
+        if name in ("annotate", "encode"):
             verb.add_argument(
                 "--only", nargs="+", default=[], metavar="STAGE", help="make these labels anew"
             )
@@ -153,6 +154,7 @@ def _run(args: argparse.Namespace) -> int:
     from humanverse.pack.listing import DATASET
     from humanverse.recipe import load_recipe
     from humanverse.run import build
+    from humanverse.run.work import asked
 
     recipe = load_recipe(args.recipe, args.assignments)
     store = Store(args.out)
@@ -169,20 +171,21 @@ def _run(args: argparse.Namespace) -> int:
         build.prepare(store, recipe, args.input, SLICES, build.Settings(), watcher)
         terminal.funnel(funnel(store))
         return 0
+    slices, only = asked(recipe, args.name, tuple(getattr(args, "only", ())))
     settings = build.Settings(
         args.runner,
         args.limit,
         args.redo,
         args.keep_rejected,
         getattr(args, "retry", ""),
-        tuple(getattr(args, "only", ())),
+        only,
     )
     whole = args.name == "build"
     outcome = build.build(
         recipe,
         args.input if whole else (),
         args.out,
-        slices=SLICES if whole else (args.name,),
+        slices=slices,
         packed=whole or bool(settings.only and store.exists(DATASET)),
         settings=settings,
         watcher=watcher,

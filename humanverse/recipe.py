@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from humanverse import schema
+from humanverse.encode import EncodeLatents, EncodeText, Latents, Text
 from humanverse.errors import UsageError
 from humanverse.overrides import assigned
 from humanverse.pack import Pack
@@ -23,7 +24,7 @@ from humanverse.recipe_file import located, names_in
 from humanverse.select import Select
 from humanverse.stage import Stage, check_chain, fingerprints, reasons_of, settings
 
-SLICES = ("collect", "filter", "annotate")
+SLICES = ("collect", "filter", "annotate", "encode")
 SECTIONS = ("plan", "select", "pack")
 """What `--set` reaches beside the stages."""
 
@@ -52,6 +53,8 @@ class Recipe:
     collect: Sequence[Entry]
     filter: Sequence[Entry] = ()
     annotate: Sequence[Entry] = ()
+    encode: Sequence[Entry] = field(default_factory=lambda: (Latents(), Text()))
+    """No stages, until they are given weights."""
     plan: Plan = field(default_factory=Plan)
     select: Select = field(default_factory=lambda: Select(enabled=False))
     """Near-duplicates and splits, over the whole dataset, between the stages and the packing."""
@@ -71,7 +74,21 @@ class Recipe:
             raise UsageError(
                 "pack.caption=generated needs a stage that generates captions: set caption.model"
             )
+        self._check_encoded(written)
         return stages
+
+    def _check_encoded(self, written: Sequence[str]) -> None:
+        """Refuse latents or text of something else than samples will hold."""
+        for stage in self.slice("encode"):
+            if isinstance(stage, EncodeLatents) and "blurred" in written and not stage.blurred:
+                raise UsageError(
+                    "samples hold pictures with faces blurred: set latents.blurred=true"
+                )
+            if isinstance(stage, EncodeText) and stage.caption != self.pack.caption:
+                raise UsageError(
+                    f"samples' captions are by pack.caption={self.pack.caption}: set text.caption "
+                    "to the same"
+                )
 
     def sections(self) -> dict[str, Any]:
         """Everything `--set` can reach, by name."""

@@ -140,6 +140,28 @@ CAPTIONS: dict[str, Column] = {
     "caption_model": Column(pa.string(), "the captioner, as the recipe calls it"),
 }
 
+ENCODED: dict[str, Column] = {
+    "latents": Column(
+        pa.large_binary(), "rgb, depth and normal latents, safetensors; a member, not a field"
+    ),
+    "latents_of": Column(
+        pa.string(), "the autoencoder's hash, and the side in pixels of the crop that it was given"
+    ),
+    "latents_mean": Column(
+        pa.list_(pa.list_(pa.float32())),
+        "of each channel of rgb, depth and normal; in a shard's own Parquet, not in the index",
+    ),
+    "latents_std": Column(
+        pa.list_(pa.list_(pa.float32())),
+        "of each channel of rgb, depth and normal; in a shard's own Parquet, not in the index",
+    ),
+    "text": Column(
+        pa.large_binary(), "the caption's tokens as encoded, safetensors; a member, not a field"
+    ),
+    "text_of": Column(pa.string(), "the text encoder's hash, its layer, and the most tokens"),
+}
+"""What a trainer would otherwise reckon anew in each epoch."""
+
 OUTCOME: dict[str, Column] = {
     "generation": Column(
         pa.int32(), "generation of the plan that its unit, or its refusal, belongs to"
@@ -173,7 +195,9 @@ SELECTION: dict[str, Column] = {
 }
 """One row for every row that all stages kept."""
 
-COLUMNS = PLAN | COLLECT | PEOPLE | QUALITY | EMBEDDING | CANVAS | LABELS | FACES | CAPTIONS
+COLUMNS = (
+    PLAN | COLLECT | PEOPLE | QUALITY | EMBEDDING | CANVAS | LABELS | FACES | CAPTIONS | ENCODED
+)
 
 MEMBERS = {
     "image": "jpg",
@@ -181,6 +205,8 @@ MEMBERS = {
     "depth_png": "depth.png",
     "normal_png": "normal.png",
     "blurred": "blurred.jpg",
+    "latents": "latents.safetensors",
+    "text": "text.safetensors",
 }
 """Binary columns, and the extension of the tar member that each becomes."""
 
@@ -280,7 +306,12 @@ SAMPLE = (
 )
 """One row a sample in a shard's Parquet, before the places of its members."""
 
-SAMPLE_OPTIONAL = QUALITY | EMBEDDING | CAPTIONS
+SAMPLE_OPTIONAL = (
+    QUALITY
+    | EMBEDDING
+    | CAPTIONS
+    | {name: column for name, column in ENCODED.items() if name not in MEMBERS}
+)
 """What it has besides where the recipe has the stages that write it."""
 
 SAMPLE_MEMBERS = ("jpg", "txt", "json", "pose.json", "depth.png", "normal.png")

@@ -12,7 +12,7 @@ from humanverse.pack.settings import Caption
 
 SAMPLE = "humanverse.sample.v1"
 POSE = "humanverse.pose.v1"
-UNINDEXED = ("embedding",)
+UNINDEXED = ("embedding", "latents_mean", "latents_std")
 """Fields that only a shard's own Parquet holds. 768 numbers as text take 10 KB a sample, an index
 of ten million samples would grow by 15 GB."""
 DEPTH_FIELDS = ("depth_kind", "depth_scale", "depth_offset")

@@ -19,6 +19,7 @@ from humanverse.layers.commits import Commits, are_current
 from humanverse.layers.selected import Selection, staying
 from humanverse.layers.store import Store, write_parquet
 from humanverse.pack.content import Content
+from humanverse.pack.encoded import encoded
 from humanverse.pack.index import with_places, write_index
 from humanverse.pack.listing import DATASET, FOLDER, FORMER, Shard, close, fitting
 from humanverse.pack.settings import Caption
@@ -107,6 +108,7 @@ def _list(
         "units_per_shard": units_per_shard,
         "caption": caption,
         "index_sha256": index_sha256,
+        **encoded(store, shards),
         **({"selection": selection.table.sha256, "splits": splits} if selection else {}),
         "shards": [{name: getattr(shard, name) for name in shard.__slots__} for shard in shards],
     }

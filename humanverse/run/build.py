@@ -103,8 +103,8 @@ def build(
         recipe: a recipe, or the file of one.
         inputs: tables or images to plan; none to go on with what is planned.
         out: the root.
-        slices: which of collect, filter and annotate to run. All together stream: a unit goes
-            through all of them and the bytes of rejected pictures are not kept.
+        slices: which of collect, filter, annotate and encode to run. All together stream: a unit
+            goes through all of them and the bytes of rejected pictures are not kept.
         packed: whether to pack afterwards.
         settings: runner, limit and the like.
         watcher: told of progress.

@@ -153,6 +153,28 @@ def named_stages(recipe: Recipe, slices: Sequence[str], only: Sequence[str]) -> 
     return set(only) or there
 
 
+def asked(
+    recipe: Recipe, verb: str, only: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The slices that a verb runs, and the stages of them that alone are wanted.
+
+    Raises:
+        UsageError: there is nothing to encode with.
+    """
+    if verb == "build":
+        return SLICES, ()
+    if verb == "encode":
+        names = tuple(stage.name for stage in recipe.slice("encode"))
+        if not names:
+            raise UsageError(
+                "nothing to encode with: --set latents.weights=DIR or text.weights=DIR "
+                "(docs/encoding.md)"
+            )
+        return ("encode",), only or names
+    # What was encoded of a label may have to be made anew with it.
+    return ("annotate", "encode") if only else (verb,), only
+
+
 def groups(stages: Sequence[Stage]) -> list[list[Stage]]:
     """Neighbours of equal resources together: what one worker runs."""
     out: list[list[Stage]] = []
