@@ -38,11 +38,16 @@ class Examples:
     autoencoder: Autoencoder
     text: TextEncoder
     device: torch.device
+    cached: frozenset[str] = frozenset()
+    """`latents`, `text`: what the dataset holds already, and is read instead of encoded."""
 
     def columns(self) -> list[str]:
         """What of the dataset must be read."""
         net = self.training.network
-        return ["caption", *dict.fromkeys(COLUMNS[name] for name in (*net.branches, *net.maps))]
+        words = "text" if "text" in self.cached else "caption"
+        branches = () if "latents" in self.cached else net.branches
+        seen = dict.fromkeys(COLUMNS[name] for name in (*branches, *net.maps))
+        return [words, *seen, *self.cached & {"latents"}]
 
     def __call__(self, batch: Mapping[str, Any]) -> Example:
         """A loader's batch of tensors.
@@ -51,10 +56,12 @@ class Examples:
             DataError: samples lack what is to be learned.
         """
         net = self.training.network
-        seen = set(net.maps) if "latents" in batch else {*net.branches, *net.maps}
+        cached = "latents" in self.cached
+        seen = set(net.maps) if cached else {*net.branches, *net.maps}
         pixels = {name: self._pixels(batch, name) for name in seen}
-        if "latents" in batch:
-            latents = _numbers(batch, "latents").to(self.device)
+        if cached:
+            parts = [_numbers(batch, f"latents_{name}") for name in net.branches]
+            latents = torch.stack(parts, 1).to(self.device).float()
         else:
             shown = torch.stack([pixels[name] for name in net.branches], dim=1)
             latents = self.encode(shown)
@@ -77,8 +84,8 @@ class Examples:
         return (values if name == "normal" else bytes_to_pixels(values)).contiguous()
 
     def _given(self, batch: Mapping[str, Any], maps: Sequence[Tensor]) -> Given:
-        if "text" in batch:
-            words = Encoded(_numbers(batch, "text"), _numbers(batch, "text_said"))
+        if "text" in self.cached:
+            words = Encoded(_numbers(batch, "text").float(), _numbers(batch, "text_said"))
         else:
             words = self.text([caption or "" for caption in batch["caption"]], self.device)
         count = len(words.text)

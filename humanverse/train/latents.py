@@ -3,17 +3,21 @@
 Picture, depth and normals each go through the same autoencoder as a picture of three channels in
 [-1, 1]. Their latents then have statistics of their own, which are brought to the picture's, as in
 HyperHuman (arXiv 2310.08579, section 3.2): `Levels`, measured on the data before training. A
-loader's batch may bring `latents` (B, M, C, h, w), unscaled, instead: then no autoencoder is asked.
+loader's batch may bring `latents_rgb` and so on instead, (B, C, h, w), unscaled: then no
+autoencoder is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from humanverse.errors import UsageError
 
 LEAST = 1e-4
 """Spread below which a channel counts as one that never changes."""
@@ -56,6 +60,22 @@ class Pixels:
 
 
 AUTOENCODERS: dict[str, Callable[[], Autoencoder]] = {"pixels": Pixels}
+
+
+def autoencoder_of(name: str) -> Autoencoder:
+    """An autoencoder by its name, or by the folder that holds one: see humanverse/models.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name in AUTOENCODERS:
+        return AUTOENCODERS[name]()
+    from humanverse.models import autoencoders
+
+    if name not in autoencoders.LISTED and not Path(name).is_dir():
+        known = ", ".join([*AUTOENCODERS, *autoencoders.LISTED])
+        raise UsageError(f"conditions: no {name!r}; choose of {known}, or give a folder")
+    return autoencoders.opened(name)
 
 
 @dataclass(frozen=True)

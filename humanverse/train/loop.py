@@ -17,7 +17,9 @@ from humanverse.load.loader import Loader
 from humanverse.load.samples import Samples
 from humanverse.load.schedule import aspect_sizes
 from humanverse.recipe import versions
+from humanverse.terminal import Progress
 from humanverse.train import checkpoint
+from humanverse.train.cached import levels_of, preferring
 from humanverse.train.checkpoint import Checkpoint
 from humanverse.train.examples import Example, Examples
 from humanverse.train.latents import Levels, measured
@@ -86,7 +88,11 @@ def train(training: Training, root: str | Path, out: Path, start: Path | None = 
     with joined(training.run.device) as world:
         parts = made(training)
         examples = Examples(training, parts.autoencoder, parts.text, world.device)
-        with humanverse.open(root, examples.columns(), split=training.data.split) as dataset:
+        with humanverse.open(root, split=training.data.split) as held:
+            examples, why = preferring(examples, held)
+            for line in why if world.rank == 0 else ():
+                Progress().says(f"encoding as it goes: {line}")
+            dataset = held.only(examples.columns())
             reader = Reader(dataset, examples, training)
             loader = reader.loader(world)
             last = checkpoint.latest(out)
@@ -94,7 +100,9 @@ def train(training: Training, root: str | Path, out: Path, start: Path | None = 
                 agree(training, last)
                 levels = Levels.of_json(last.state["levels"])
             else:
-                levels = measured(example.latents for example in reader.first(MEASURED))
+                levels = levels_of(examples, held) or measured(
+                    example.latents for example in reader.first(MEASURED)
+                )
                 if start is not None:
                     begin_from(parts.network, checkpoint.opened(start))
             trainee = Trainee(training, parts, levels, world)

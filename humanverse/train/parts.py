@@ -8,10 +8,10 @@ import torch
 
 from humanverse.errors import UsageError
 from humanverse.train.flow import Diffusion, Flow, Method
-from humanverse.train.latents import AUTOENCODERS, Autoencoder
+from humanverse.train.latents import Autoencoder, autoencoder_of
 from humanverse.train.model import StructuralDiT
 from humanverse.train.settings import Training
-from humanverse.train.text import ENCODERS, TextEncoder
+from humanverse.train.text import TextEncoder, encoder_of
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,9 @@ def made(training: Training) -> Parts:
         UsageError: an encoder is unknown, or pictures of this size are not cut into tokens evenly.
     """
     given, told = training.conditions, training.method
-    for name, known in ((given.autoencoder, AUTOENCODERS), (given.text, ENCODERS)):
-        if name not in known:
-            raise UsageError(f"conditions: no {name!r}; choose of {', '.join(known)}")
+    autoencoder = autoencoder_of(given.autoencoder)
     torch.manual_seed(training.optim.seed)
-    autoencoder = AUTOENCODERS[given.autoencoder]()
-    text = ENCODERS[given.text](given.text_length, given.text_width)
+    text = encoder_of(given)
     side = autoencoder.stride * training.network.patch
     if training.data.image_size % side:
         raise UsageError(

@@ -67,10 +67,15 @@ class Conditions:
     """What the network is told, and how often each is kept from it."""
 
     autoencoder: str = "pixels"
+    """pixels, taef2, or a folder with an AutoencoderKL or AutoencoderTiny: see docs/encoding.md."""
     text: str = "bytes"
+    """bytes, or a folder with a CLIP or T5 and its tokeniser."""
     text_length: int = 128
+    """Bytes or, of a folder's, tokens; CLIP's take no more than 77."""
     text_width: int = 128
     """Of the encoder that is trained along; the others have their own."""
+    text_layer: Literal["last", "penultimate"] = "last"
+    """Of a folder's, which is read."""
     drop_text: float = 0.15
     drop_size: float = 0.15
     drop_maps: float = 0.15

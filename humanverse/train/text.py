@@ -8,12 +8,15 @@ that is trained along is a part of the network. A loader's batch may bring `text
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from humanverse.errors import UsageError
+from humanverse.models.text_encoders import HubTextEncoder, Reading
+from humanverse.train.settings import Conditions
 
 
 class Encoded(NamedTuple):
@@ -87,6 +90,34 @@ class Bytes:
             row[: len(data)] = torch.tensor(list(data))
         said = (text < 256).view(len(captions), -1, 4).any(2)
         return Encoded(text.to(device), said.to(device))
+
+
+class Frozen:
+    """The tokens of a CLIP or T5, as they are."""
+
+    def __init__(self, encoder: HubTextEncoder) -> None:
+        self.encoder, self.width, self.identity = encoder, encoder.width, encoder.identity
+        self.network: TrainedText | None = None
+
+    def __call__(self, captions: Sequence[str], device: torch.device) -> Encoded:
+        """(B, T, W) and (B, T), T the encoder's own length."""
+        read = self.encoder(captions, device)
+        return Encoded(read.tokens.float() * read.said[..., None], read.said)
+
+
+def encoder_of(given: Conditions) -> TextEncoder:
+    """A text encoder by its name, or by the folder that holds one: see humanverse/models.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if given.text in ENCODERS:
+        return ENCODERS[given.text](given.text_length, given.text_width)
+    if not Path(given.text).is_dir():
+        known = ", ".join(ENCODERS)
+        raise UsageError(f"conditions: no {given.text!r}; choose of {known}, or give a folder")
+    reading = Reading(Path(given.text), given.text_layer, given.text_length)
+    return Frozen(HubTextEncoder(reading))
 
 
 ENCODERS: dict[str, Callable[[int, int], TextEncoder]] = {"bytes": Bytes}
