@@ -13,7 +13,7 @@ from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from humanverse.errors import DataError, UsageError
-from humanverse.load.decode import MEMBERS, STORED, Decoder
+from humanverse.load.decode import MEMBERS, STORED, Decoder, checked
 from humanverse.load.hugging_face import hf_of
 from humanverse.load.index import Filters, Group, Numbers
 from humanverse.load.neighbours import webdataset_of
@@ -274,20 +274,6 @@ def open(
     opening = Opening(root, wanted, decode, verify, folder, cache_bytes)
     assert opening.listed  # before its index, so that what is no dataset is told as such
     return Dataset(opening).where(filters, split)
-
-
-def checked(columns: Iterable[str]) -> tuple[str, ...]:
-    """Names of columns, if samples can hold all of them.
-
-    Raises:
-        UsageError: one is unknown.
-    """
-    if isinstance(columns, str):
-        raise UsageError(f"columns={columns!r} is one name: put it in []")
-    wanted = tuple(columns)
-    if unknown := [name for name in wanted if name not in MEMBERS]:
-        raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
-    return wanted
 
 
 def _told(group: Group, row: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ is linear in its codes, and normals have their length restored.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -178,3 +178,17 @@ def place_of(view: View) -> str:
 COLUMNS: Final[Mapping[str, Callable[[Decoder], Sample]]] = {
     name: getattr(Decoder, name) for name in MEMBERS
 }
+
+
+def checked(columns: Iterable[str]) -> tuple[str, ...]:
+    """Names of columns, if samples can hold all of them.
+
+    Raises:
+        UsageError: one is unknown.
+    """
+    if isinstance(columns, str):
+        raise UsageError(f"columns={columns!r} is one name: put it in []")
+    wanted = tuple(columns)
+    if unknown := [name for name in wanted if name not in MEMBERS]:
+        raise UsageError(f"no column {', '.join(unknown)}: choose of {', '.join(MEMBERS)}")
+    return wanted
