@@ -1,6 +1,7 @@
 """Several processes learn what one does, whichever way the network is spread over them."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -15,33 +16,19 @@ from humanverse.train.loop import train
 STEPS = 4
 
 
-BOTH = """
-import sys
-from pathlib import Path
-
-import torch
-from humanverse.train.loop import train
-from humanverse.train.recipe import load_training
-
-torch.set_num_threads(1)
-recipe, root, out = sys.argv[1:]
-for how in ("ddp", "fsdp"):
-    train(load_training(recipe, [f"run.parallel={how}"]), root, Path(out) / how)
-"""
-
-
-@pytest.fixture(scope="module")
-def both(root, tmp_path_factory):
-    """A run of each kind by two processes."""
-    folder = tmp_path_factory.mktemp("both")
-    (folder / "both.py").write_text(BOTH)
-    settings = changed(optim={"steps": STEPS}, run={"sample_every": STEPS})
+def under_torchrun(how, root, folder):
+    """A run by two processes. Each kind has a torchrun: a group that is joined twice in one may
+    meet the addresses of the first time.
+    """
+    settings = changed(optim={"steps": STEPS}, run={"parallel": how, "sample_every": STEPS})
     recipe = recipe_file(folder, settings)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += [str(folder / "both.py"), str(recipe), str(root), str(folder)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=300)
+    command += ["-m", "humanverse", "train", str(recipe), "--data", str(root)]
+    command += ["--out", str(folder / "run")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, check=False, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr.decode()
-    return folder
+    return folder / "run"
 
 
 def losses(out):
@@ -50,10 +37,10 @@ def losses(out):
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])
 def test_two_processes_have_the_losses_of_one_and_one_goes_on_from_their_checkpoint(
-    how, root, trained, both
+    how, root, trained, tmp_path
 ):
     """Within rounding: sums are made in another order, and Adam's first steps enlarge it."""
-    out = both / how
+    out = under_torchrun(how, root, tmp_path)
     assert losses(out) == pytest.approx(losses(trained)[:STEPS], rel=5e-3)
     assert losses(out)[0] == pytest.approx(losses(trained)[0], rel=1e-5)
     assert (out / "samples" / f"step-{STEPS:08d}.png").is_file()
