@@ -1,8 +1,9 @@
-"""The trainer on the demo's dataset, in minutes on a CPU: a score of pictures, learned by heart.
+"""The trainer on the demo's dataset, in minutes on a CPU.
 
     humanverse train demo --data runs/demo --out runs/demo-train
 
-It shows that data, network, checkpoints and samples fit together, and nothing of quality. All
+It shows that data, network, checkpoints and samples fit together, and nothing of quality: after 400
+steps pictures have the colours and the coarse layout of the data. All
 numbers are ours. Pixels are learned as they are, so there is nothing to download; each token is
 8 x 8 of them, more numbers than the network could tell apart from noise one by one, so it predicts
 pictures (arXiv 2511.13720).
