@@ -273,6 +273,7 @@ def test_a_dataset_travels_to_spawned_workers(undisturbed, monkeypatch, tmp_path
     with humanverse.open(undisturbed.name, columns=["caption"]) as ds:
         first = ds[0]
         monkeypatch.chdir(tmp_path)
+        assert ds[1]["caption"] == ds[ds.key(1)]["caption"]
         with pickle.loads(pickle.dumps(ds)) as copy:
             assert copy[0] == first
         with pytest.raises(TypeError):

@@ -270,8 +270,10 @@ def open(
         UsageError: the root is not packed, or a column, a filter or the split is unknown.
     """
     wanted = checked(STORED if columns is None else columns)
-    folder = None if cache is None else Path(cache)
-    opening = Opening(root, wanted, decode, verify, folder, cache_bytes)
+    # What is read later is read there too, wherever the process has gone meanwhile.
+    place = root if "://" in str(root) else Path(root).absolute()
+    folder = None if cache is None else Path(cache).absolute()
+    opening = Opening(place, wanted, decode, verify, folder, cache_bytes)
     assert opening.listed  # before its index, so that what is no dataset is told as such
     return Dataset(opening).where(filters, split)
 

@@ -55,8 +55,7 @@ class Opening:
     @cached_property
     def root(self) -> Path | str:
         """The folder, or the address of an object store."""
-        folder = self._store.folder
-        return folder.absolute() if folder else self._store.root
+        return self._store.root
 
     @cached_property
     def listed(self) -> dict[str, Any]:

@@ -274,8 +274,9 @@ def test_an_interrupt_ends_it_at_once(root):
             return sample
         loader = humanverse.open(sys.argv[1]).loader(16, transform=slow, workers=2)
         print("reading", flush=True)
-        for batch in loader:
-            pass
+        while True:
+            for batch in loader:
+                pass
         """,
         root,
     )
