@@ -268,7 +268,8 @@ def test_an_interrupt_ends_it_at_once(root):
     """Ctrl-C while threads are in the midst of reading."""
     child = python(
         """
-        import sys, time, humanverse
+        import signal, sys, time, humanverse
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
         def slow(sample, random):
             time.sleep(0.2)
             return sample
