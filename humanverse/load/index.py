@@ -108,7 +108,11 @@ class Index:
         try:
             if isinstance(filters, str):
                 return self._by_sql(filters)
-            wanted = filters if isinstance(filters, pads.Expression) else _expression(filters)
+            wanted = (
+                filters
+                if isinstance(filters, pads.Expression)
+                else pq.filters_to_expression(filters)
+            )
             return self._by_expression(wanted)
         except (pa.ArrowException, duckdb.Error, ValueError, TypeError) as error:
             raise UsageError(f"filters={filters!r}: {str(error).splitlines()[0]}") from error
@@ -164,17 +168,11 @@ class Index:
         return Group(_keys(read["key"]), numbers, words)
 
 
-def _expression(filters: Any) -> pads.Expression:
-    return pq.filters_to_expression(filters)
-
-
 def _numbers(name: str, column: pa.Array) -> NDArray[Any]:
     """A column in as few bytes as hold it, apart from Arrow's memory."""
     if name in ("height", "width"):
         return np.array(column, np.uint16)  # a JPEG's sides have no more
-    if name.endswith("_crc32"):
-        return np.array(column.fill_null(0), np.uint32)
-    if name.endswith("_length"):
+    if name.endswith(("_crc32", "_length")):
         return np.array(column.fill_null(0), np.uint32)
     if pa.types.is_integer(column.type) and name.endswith("_offset"):
         filled = np.asarray(column.fill_null(NOWHERE * tarfile.BLOCKSIZE))

@@ -140,12 +140,3 @@ def drawn(
     left, top = round((shape[1] - width) * across), round((shape[0] - height) * down)
     mirrored = bool(flip and turned < 0.5)
     return replace(view, left=left, top=top, width=width, height=height, mirrored=mirrored)
-
-
-def shape_of(sample: Sample) -> Size | None:
-    """Height and width of a sample's picture or map; None if it holds none."""
-    for name in ("image", "depth", "normals"):
-        if name in sample:
-            height, width = sample[name].shape[:2]
-            return int(height), int(width)
-    return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from humanverse.errors import UsageError
 from humanverse.models import store
-from humanverse.models.hub_folder import CONFIG, library, read_json
+from humanverse.models.hub_folder import CONFIG, library, read_json, refuse_missing
 from humanverse.models.weight_files import load_weights
 from humanverse.stage import weights_sha256
 
@@ -119,7 +119,5 @@ def _loaded(folder: Path) -> Any:
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         why = str(error).splitlines()[0]
         raise UsageError(f"{folder} cannot be loaded as {kind.__name__}: {why}") from error
-    if told["missing_keys"]:
-        lost = min(told["missing_keys"])
-        raise UsageError(f"{folder} has no weights for {lost}, among others: they would be random")
+    refuse_missing(folder, told)
     return network.float()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -74,10 +75,19 @@ def load_model(folder: Path, name: str, dtype: str = "float32", **changes: Any) 
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         why = str(error).splitlines()[0]
         raise UsageError(f"{folder} cannot be loaded as {name}: {why}") from error
+    refuse_missing(folder, told)
+    return model.eval()
+
+
+def refuse_missing(folder: Path, told: Mapping[str, Any]) -> None:
+    """See that what a library loaded of a folder had weights for all of the network.
+
+    Raises:
+        UsageError: some are missing.
+    """
     if told["missing_keys"]:
         lost = min(told["missing_keys"])
         raise UsageError(f"{folder} has no weights for {lost}, among others: they would be random")
-    return model.eval()
 
 
 def load_processor(folder: Path, name: str, file: str = PREPROCESSOR) -> Any:
