@@ -118,6 +118,12 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         parser = verbs.add_parser(name, help=text, description=text)
         parser.add_argument("root", metavar="ROOT")
         parser.set_defaults(verb=verb)
+        if name == "status":
+            parser.add_argument(
+                "--follow", action="store_true", help="until all is done, or Ctrl-C"
+            )
+            parser.add_argument("--every", type=_positive, default=2, metavar="SECONDS")
+            parser.add_argument("--json", action="store_true", help="one JSON object")
         if name == "verify":
             parser.add_argument("--sweep", action="store_true", help="remove files no commit names")
             parser.add_argument(
@@ -155,6 +161,7 @@ def _run(args: argparse.Namespace) -> int:
     from humanverse.recipe import load_recipe
     from humanverse.run import build
     from humanverse.run.work import asked
+    from humanverse.terminal_status import funnel as funnel_shown
 
     recipe = load_recipe(args.recipe, args.assignments)
     store = Store(args.out)
@@ -169,7 +176,7 @@ def _run(args: argparse.Namespace) -> int:
     watcher = terminal.Progress()
     if args.name == "plan":
         build.prepare(store, recipe, args.input, SLICES, build.Settings(), watcher)
-        terminal.funnel(funnel(store))
+        funnel_shown(funnel(store))
         return 0
     slices, only = asked(recipe, args.name, tuple(getattr(args, "only", ())))
     settings = build.Settings(
@@ -200,11 +207,19 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from humanverse.layers.ledger import funnel, unselected
+    from humanverse import terminal_status
+    from humanverse.layers.ledger import unselected
+    from humanverse.layers.standing import standing, watched
     from humanverse.layers.store import Store
 
     store = Store(args.root)
-    terminal.funnel(funnel(store))
+    if args.json:
+        print(terminal_status.as_json(standing(store)))
+        return 0
+    if args.follow:
+        terminal_status.follow(watched(store, args.every))
+        return 0
+    terminal_status.status(standing(store))
     if unselected(store):
         print("near-duplicates count as kept: `humanverse select` or `pack` looks for them")
     return 0

@@ -18,13 +18,12 @@ from rich.progress import (
 from rich.progress import (
     Progress as Bars,
 )
-from rich.table import Table
 
 from humanverse.layers.commit import Commit
-from humanverse.layers.ledger import Funnel
 from humanverse.layers.selected import Selection
 from humanverse.pack.listing import Shard
 from humanverse.run.build import Watcher
+from humanverse.terminal_status import funnel
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from humanverse.run.takedown import TakenDown
 
 _errors = Console(stderr=True)
-BAR = 30
-"""Characters of the longest bar of a funnel."""
 NAMED = 5
 """Entries that are told one by one."""
 
@@ -122,26 +119,6 @@ class Steps:
             self._bars.stop()
 
 
-def funnel(counts: Funnel) -> None:
-    """The funnel from input rows to kept ones, by stage and reason, on standard output."""
-    table = Table(box=None, pad_edge=False, show_edge=False)
-    for name, side in (("stage", "left"), ("reason", "left"), ("rows", "right"), ("", "left")):
-        table.add_column(name, justify="right" if side == "right" else "left")
-    left = counts.rows
-    table.add_row("input", "", str(left), _bar(left, counts.rows))
-    for stage, reasons in counts.reasons.items():
-        for reason, number in reasons.most_common():
-            table.add_row("", f"- {reason}", str(number))
-        left -= reasons.total()
-        if reasons.total():
-            table.add_row(stage, "", str(left), _bar(left, counts.rows))
-    table.add_row("kept", "", str(counts.kept), _bar(counts.kept, counts.rows), style="bold")
-    if counts.pending:
-        table.add_row("pending", "", str(counts.pending))
-    Console(highlight=False).print(table)
-    print(f"units: {counts.committed} of {counts.units} through every stage")
-
-
 def packed(shards: Sequence[Shard]) -> None:
     """How much was packed."""
     samples, size = sum(s.samples for s in shards), sum(s.tar_bytes for s in shards)
@@ -219,10 +196,6 @@ def finished(outcome: Outcome, limit: int | None) -> int:
         print(f"unfinished: {outcome.left} units are left; the same command goes on from here")
         return 1
     return 0
-
-
-def _bar(number: int, whole: int) -> str:
-    return "█" * round(BAR * number / whole) if whole else ""
 
 
 def _json(**fields: object) -> None:

@@ -43,6 +43,14 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def dated(self, folder: str) -> list[tuple[str, float]]:
+        """The same names, each with the time of its last change in seconds since 1970."""
+        dated = []
+        for name in self.names(folder):
+            with contextlib.suppress(FileNotFoundError):  # merged or swept meanwhile
+                dated.append((name, (self.root / folder / name).stat().st_mtime))
+        return dated
+
     def open(self, name: str) -> BinaryIO:
         """A file for reading."""
         return (self.root / name).open("rb")

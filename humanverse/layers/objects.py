@@ -44,6 +44,7 @@ RETRIES: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 TRIES = 4
 """Of a put, which it does not repeat when the answer was lost. Ours can be: what is put under a
 name is the same each time, and `create` looks at what lies there."""
+KINDS = {"html": "text/html; charset=utf-8", "jpg": "image/jpeg", "svg": "image/svg+xml"}
 BACK_OFF = 0.5
 """Seconds before the second try; twice as many before each further one."""
 
@@ -93,10 +94,13 @@ class ObjectFiles:
         return True
 
     def names(self, folder: str) -> list[str]:
+        return [name for name, _ in self.dated(folder)]
+
+    def dated(self, folder: str) -> list[tuple[str, float]]:
         with self._as_os_errors(folder):
             found = obstore.list_with_delimiter(self._store, folder)["objects"]
-        names = (item["path"].rpartition("/")[2] for item in found)
-        return [name for name in names if not name.startswith(".")]
+        dated = ((o["path"].rpartition("/")[2], o["last_modified"].timestamp()) for o in found)
+        return [(name, time) for name, time in dated if not name.startswith(".")]
 
     def open(self, name: str) -> BinaryIO:
         raw = _Reader(self, name, self.size(name))
@@ -137,7 +141,7 @@ class ObjectFiles:
 
         def put() -> None:
             file.seek(0)
-            obstore.put(self._store, name, cast(Any, file))
+            obstore.put(self._store, name, cast(Any, file), attributes=_shown_as(name))
 
         with self._as_os_errors(name):
             _tried(put)
@@ -214,6 +218,12 @@ class _Reader(io.RawIOBase):
         view[: len(data)] = data
         self._place += len(data)
         return len(data)
+
+
+def _shown_as(name: str) -> Any:
+    """What a browser that opens a report out of a bucket must be told."""
+    kind = KINDS.get(name.rpartition(".")[2])
+    return {"Content-Type": kind} if kind else None
 
 
 def _tried(put: Callable[[], T]) -> T:

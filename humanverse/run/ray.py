@@ -115,6 +115,7 @@ class _Worker:
             return pa.table({"commit": [receipt]})
         if not task.keep_rejected:
             table = drop_dead_members(table)
+        told = [pickle.dumps(task)]  # with what its stages took here
         return table.append_column(TASK, pa.array(told + [None] * (table.num_rows - 1)))
 
 

@@ -6,8 +6,9 @@ far, and `reason` and `stage`, which are null for a row still alive.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -26,13 +27,12 @@ from humanverse.layers.commit import (
     write_layer,
 )
 from humanverse.layers.store import Store
+from humanverse.layers.timings import FOLDER as TELEMETRY
+from humanverse.layers.timings import Timing, note_timings, worker
 from humanverse.plan import Unit, read_unit
 from humanverse.run.answers import answer_schema, checked, cuts
 from humanverse.run.suspects import Answers, Suspects
 from humanverse.stage import Stage, telemetry_of
-
-TELEMETRY = "telemetry"
-"""Folder of a root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Task:
     done: dict[str, Layer]
     """Stages before the last of these that are committed already."""
     keep_rejected: bool
+    timings: list[Timing] = field(default_factory=list, compare=False)
+    """What its stages took so far; it grows as they are run."""
 
 
 def start(store: Store, task: Task) -> pa.Table:
@@ -62,7 +64,10 @@ def advance(store: Store, task: Task, table: pa.Table, stages: Sequence[Stage]) 
         if stage.name in task.done:
             table = _restored(store, task, table, stage)
         elif stage.name in task.todo:
+            begun, rows = time.time(), table["reason"].null_count
             table = apply(table, stage, Suspects(store, task.unit.name))
+            took = Timing(stage.name, stages[0].name, worker(), begun, time.time() - begun, rows)
+            task.timings.append(took)
     return table
 
 
@@ -126,6 +131,7 @@ def _keep_telemetry(store: Store, task: Task, table: pa.Table, stages: Sequence[
     if names:
         name = f"{TELEMETRY}/{task.unit.name}.g{task.number}.parquet"
         store.replace_table(name, table.select(["key", *names]))
+    note_timings(store, task.unit.name, task.number, task.timings)
 
 
 def drop_dead_members(table: pa.Table) -> pa.Table:
