@@ -12,6 +12,7 @@ from pathlib import Path
 from humanverse import terminal
 from humanverse.errors import HumanverseError, UsageError
 from humanverse.recipe import SLICES
+from humanverse.report import verbs as looking
 from humanverse.train import verbs as training
 
 OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG})
@@ -58,7 +59,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_running(verbs)
-    _add_looking(verbs)
+    looking.add(verbs)
+    _add_more(verbs)
     training.add(verbs)
     return parser
 
@@ -109,26 +111,15 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.set_defaults(verb=_demo)
 
 
-def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, verb, text in (
-        ("status", _status, "the funnel so far, from commits alone"),
-        ("verify", _verify, "re-read everything and prove sums, hashes and places"),
-        ("report", _report, "a static page: funnel and pictures with overlays"),
-    ):
-        parser = verbs.add_parser(name, help=text, description=text)
-        parser.add_argument("root", metavar="ROOT")
-        parser.set_defaults(verb=verb)
-        if name == "status":
-            parser.add_argument(
-                "--follow", action="store_true", help="until all is done, or Ctrl-C"
-            )
-            parser.add_argument("--every", type=_positive, default=2, metavar="SECONDS")
-            parser.add_argument("--json", action="store_true", help="one JSON object")
-        if name == "verify":
-            parser.add_argument("--sweep", action="store_true", help="remove files no commit names")
-            parser.add_argument(
-                "--repair", action="store_true", help="mark what is damaged to be made again"
-            )
+def _add_more(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "re-read everything and prove sums, hashes and places"
+    proof = verbs.add_parser("verify", help=text, description=text)
+    proof.add_argument("root", metavar="ROOT")
+    proof.add_argument("--sweep", action="store_true", help="remove files no commit names")
+    proof.add_argument(
+        "--repair", action="store_true", help="mark what is damaged to be made again"
+    )
+    proof.set_defaults(verb=_verify)
     handed = verbs.add_parser("export", help="what was collected, in another tool's layout")
     handed.add_argument("root", metavar="ROOT")
     handed.add_argument("--as", choices=("img2dataset",), required=True, dest="layout")
@@ -206,25 +197,6 @@ def _demo(args: argparse.Namespace) -> int:
     return run(Path(args.out), args.runner)
 
 
-def _status(args: argparse.Namespace) -> int:
-    from humanverse import terminal_status
-    from humanverse.layers.ledger import unselected
-    from humanverse.layers.standing import standing, watched
-    from humanverse.layers.store import Store
-
-    store = Store(args.root)
-    if args.json:
-        print(terminal_status.as_json(standing(store)))
-        return 0
-    if args.follow:
-        terminal_status.follow(watched(store, args.every))
-        return 0
-    terminal_status.status(standing(store))
-    if unselected(store):
-        print("near-duplicates count as kept: `humanverse select` or `pack` looks for them")
-    return 0
-
-
 def _verify(args: argparse.Namespace) -> int:
     from humanverse.layers.repair import repair
     from humanverse.layers.store import Store
@@ -244,14 +216,6 @@ def _verify(args: argparse.Namespace) -> int:
             print(f"removed {orphan}")
     print(f"{args.root}: {len(findings)} findings" if findings else f"{args.root}: all is well")
     return 1 if findings else 0
-
-
-def _report(args: argparse.Namespace) -> int:
-    from humanverse.layers.store import Store
-    from humanverse.report import write_report
-
-    print(write_report(Store(args.root)))
-    return 0
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from humanverse.errors import UsageError
 from humanverse.layers.store import Store
 from humanverse.layers.verify import verify
 from humanverse.recipe import load_recipe
-from humanverse.report import write_report
+from humanverse.report.page import write_report
 from humanverse.run.build import Outcome, Runner, Settings, build
 from humanverse.testing.web import ANY, Web, demo_web
 
@@ -29,7 +29,11 @@ def run(root: Path, runner: Runner) -> int:
         print(f"a web of {len(web.rows)} pages on 127.0.0.1:{web.port}, its table in {table}")
         recipe = load_recipe("demo", ["collect.allow_hosts=127.0.0.1"])
         outcome = build(
-            recipe, [table], root, settings=Settings(runner), watcher=terminal.Progress()
+            recipe,
+            [table],
+            root,
+            settings=Settings(runner, keep_rejected=True),
+            watcher=terminal.Progress(),
         )
         code = terminal.finished(outcome, None)
         wrong = _compare(web, root)

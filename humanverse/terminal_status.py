@@ -6,9 +6,11 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 
+import pyarrow as pa
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from humanverse.layers.ledger import Funnel
 from humanverse.layers.standing import Pace, Standing
@@ -107,6 +109,19 @@ def _paced(told: Standing, pace: Pace) -> str:
     left = told.seconds_left
     ends = "" if left is None else f"; {spanned(left)} left until all are through {pace.stage}"
     return f"{told.rows_a_second:.1f} rows/s of late; {since}{ends}"
+
+
+def answer(title: str, rows: pa.Table) -> None:
+    """A table of an answer."""
+    console = Console(highlight=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_edge=False)
+    for field in rows.schema:
+        right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        table.add_column(field.name.replace("_", " "), justify="right" if right else "left")
+    for row in rows.to_pylist():
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    console.print(table)
+    console.print()
 
 
 def sized(number: float) -> str:

@@ -54,6 +54,8 @@ class Speed:
     workers: int
     busy: float
     """Share of the time, while anything was worked on, in which its pool's workers had work."""
+    own: float
+    """Share of the time in which they had this stage's."""
     rate: float
     """Rows a second that all its workers together did, counting only time in which it ran."""
 
@@ -113,9 +115,9 @@ def _speed(stage: str, timings: Sequence[Timing], elapsed: float) -> Speed:
     ran = sum(_covered([t for t in mine if t.worker == w]) for w in workers)
     rows = sum(timing.rows for timing in mine)
     rate = rows / ran * len(workers) if ran else 0.0
-    share = busy / (elapsed * len(workers)) if elapsed else 0.0
+    whole = elapsed * len(workers) or 1.0
     seconds = sum(timing.seconds for timing in mine)
-    return Speed(stage, pool, rows, seconds, len(workers), share, rate)
+    return Speed(stage, pool, rows, seconds, len(workers), busy / whole, ran / whole, rate)
 
 
 def _covered(timings: Sequence[Timing]) -> float:

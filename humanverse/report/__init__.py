@@ -1,5 +1,1 @@
-"""Report: one static page, with the funnel and what was kept."""
-
-from humanverse.report.page import write_report
-
-__all__ = ["write_report"]
+"""Report: one static page, with the funnel, how it went, and what was kept and what was not."""

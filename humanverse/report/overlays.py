@@ -28,7 +28,7 @@ def panel(sample: dict[str, Any]) -> Pixels:
     if "depth" in sample:
         strips.append(depth_colours(sample["depth"], sample["depth_kind"]))
     if "normals" in sample:
-        strips.append(((sample["normals"] + 1) * 127.5).astype(np.uint8))
+        strips.append(normal_colours(sample["normals"]))
     return np.hstack([_to_height(strip) for strip in strips])
 
 
@@ -52,6 +52,19 @@ def depth_colours(depth: NDArray[np.float32], kind: str) -> Pixels:
     near = level if kind == "disparity" else 1 - level
     coloured = cv2.applyColorMap((near * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def normal_colours(normals: NDArray[np.float32]) -> Pixels:
+    """As they are stored: RGB = (n + 1) / 2; (H, W, 3)."""
+    return ((normals + 1) * 127.5).astype(np.uint8)
+
+
+def to_side(pixels: Pixels, most: int) -> Pixels:
+    """Shrunk until its longer side has no more than so many pixels; (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    scale = min(most / max(height, width), 1)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _draw_person(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from humanverse import plan
 from humanverse.collect.blocked import Blocklist
@@ -31,10 +31,8 @@ from humanverse.layers.store import Store
 from humanverse.layers.takedown import former_files, remove_rows, taken_keys
 from humanverse.layers.tombstones import add_tombstones, read_tombstones
 from humanverse.pack.card import write_card
-from humanverse.pack.listing import INDEX, Shard, caption_so_far, packed_so_far, unlisted_shards
+from humanverse.pack.listing import Shard, caption_so_far, packed_so_far, unlisted_shards
 from humanverse.pack.shards import pack, ranges
-
-PICTURES = "report/pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,19 +236,13 @@ def _delete(store: Store, found: Iterable[Hit], commits: Commits, order: Sequenc
     freed = sum(store.size(file) for file in files)
     for file in files:
         store.remove(file)
-    _renew_report(store)
+    _renew_report(store, set().union(*keys.values()))
     return freed
 
 
-def _renew_report(store: Store) -> None:
-    """Write the report anew if it shows pictures that are no samples, and delete those."""
-    shown = store.names(PICTURES)
-    if not shown:
-        return
-    keys = store.read_table(INDEX, ["key"])["key"].to_pylist() if store.exists(INDEX) else []
-    if gone := {PurePosixPath(name).stem for name in shown} - set(keys):
-        from humanverse.report import write_report
+def _renew_report(store: Store, keys: set[str]) -> None:
+    """Write the report anew if it shows any of these rows; what it shows no more is deleted."""
+    from humanverse.report.page import shown_keys, write_report
 
+    if shown_keys(store) & keys:
         write_report(store)
-        for key in sorted(gone):
-            store.remove(f"{PICTURES}/{key}.jpg")

@@ -17,7 +17,7 @@ from humanverse.layers.store import Store
 from humanverse.layers.tombstones import read_tombstones
 from humanverse.layers.verify import verify
 from humanverse.recipe import load_recipe
-from humanverse.report import write_report
+from humanverse.report.page import write_report
 from humanverse.run import takedown as verb
 from humanverse.run.build import Settings, build
 from humanverse.run.takedown import takedown

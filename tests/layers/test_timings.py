@@ -57,6 +57,7 @@ def test_a_run_waits_for_the_busiest_pool_and_its_slowest_stage():
     assert collect.busy == pytest.approx(100 / 104)
     assert (people.workers, people.rate) == (2, pytest.approx(2 * 50 / 10))
     assert pose.busy == people.busy == pytest.approx(40 / (2 * 104))
+    assert pose.own == pytest.approx(30 / (2 * 104))
 
 
 def test_units_that_a_worker_has_in_hand_together_count_once():
