@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from humanverse.codec import decode_jpeg, encode_jpeg
 from humanverse.layers.commit import Layer, read_layer
 from humanverse.layers.commits import Commits
+from humanverse.layers.listed import TAKEN_DOWN
 from humanverse.layers.store import Store
 from humanverse.load import Dataset
 from humanverse.report import overlays
@@ -141,8 +142,10 @@ def rejected(
             pc.equal(table["reason"], row["reason"]), pc.equal(table["stage"], row["stage"])
         )
         places = np.flatnonzero(np.asarray(pc.fill_null(mine, False)))
-        some = table.take(pa.array(places[chosen(len(places), A_REASON, seed)])).to_pylist()
         groups.append(group)
+        if group.reason == TAKEN_DOWN:  # their owners do not want them shown
+            continue
+        some = table.take(pa.array(places[chosen(len(places), A_REASON, seed)])).to_pylist()
         picked += [told | {"group": len(groups) - 1} for told in some]
     shown = _pictures(store, picked)
     files = Files()

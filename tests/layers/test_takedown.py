@@ -284,8 +284,11 @@ def test_the_report_shows_the_picture_no_more(root, tmp_path):
     takedown(root, listed(tmp_path, entry("key", row)))
     assert not (root / f"report/pictures/{row['key']}.jpg").exists()
     page = (root / "report" / "index.html").read_text()
-    assert row["key"] not in page and "taken_down" in page
-    assert all(name.name in page for name in (root / "report" / "pictures").iterdir())
+    assert row["key"] not in page and row["url"] not in page and "taken_down" in page
+    for folder in ("pictures", "rejected", "samples"):
+        for path in (root / "report").glob(f"{folder}/*"):
+            key = path.name.partition(".")[0]
+            assert key != row["key"] and key in page
 
 
 def test_in_the_middle_of_a_redo_other_shards_stay_readable(root, tmp_path):
