@@ -110,7 +110,8 @@ class Steps:
             _json(event="step", **values)
             return
         rate = values["samples_per_second"]
-        said = f"loss {values['loss']:.4f}, {rate:.1f} samples/s"
+        waited = f"{values['loader_share']:.0%} of it waiting for the loader"
+        said = f"loss {values['loss']:.4f}, {rate:.1f} samples/s, {waited}"
         self._bars.update(self._task, completed=values["step"], description=said)
 
     def close(self) -> None:

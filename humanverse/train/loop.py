@@ -129,7 +129,9 @@ def _steps(
     optim, run = training.optim, training.run
     with asked_to_stop() as asked:
         for number in range(done + 1, optim.steps + 1):
-            parts = [examples(batch) for batch in islice(batches, optim.accumulate)]
+            with watch.waiting():
+                read = list(islice(batches, optim.accumulate))
+            parts = [examples(batch) for batch in read]
             learned = trainee.step(number, parts)
             stops = trainee.world.any(asked())
             last = number == optim.steps or stops

@@ -48,7 +48,7 @@ class Watch:
 
     def __init__(self, out: Path, training: Training, world: World, done: int) -> None:
         self.out, self.training, self.world = out, training, world
-        self.last, self.at = done, time.monotonic()
+        self.last, self.at, self.waited = done, time.monotonic(), 0.0
         self.tracker: Tracker | None = None
         self.bar: Steps | None = None
         if world.rank == 0:
@@ -57,17 +57,26 @@ class Watch:
             self.bar = Steps(done, training.optim.steps)
             _shorten(out / LOG, done)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While this rank waits for the loader."""
+        begun = time.monotonic()
+        yield
+        self.waited += time.monotonic() - begun
+
     def step(self, number: int, learned: Learned) -> None:
         """Tell of a step."""
         losses = self.world.mean(learned.losses).tolist()
         now = time.monotonic()
-        rate = (number - self.last) * self.training.optim.batch_size / max(now - self.at, 1e-9)
-        self.last, self.at = number, now
+        took = max(now - self.at, 1e-9)
+        rate, waited = (number - self.last) * self.training.optim.batch_size / took, self.waited
+        self.last, self.at, self.waited = number, now, 0.0
         values = {
             "loss": sum(losses),
             **dict(zip(self.training.network.branches, losses, strict=True)),
         }
         values |= {"gradient": _number(learned.gradient), "samples_per_second": rate}
+        values["loader_share"] = waited / took
         if self.bar is None or self.tracker is None:
             return
         line = {"step": number} | {name: float(f"{value:.6g}") for name, value in values.items()}
@@ -81,7 +90,7 @@ class Watch:
         if pixels is not None and self.tracker is not None:
             write_png(self.out / "samples" / f"step-{number:08d}.png", pixels)
             self.tracker.picture(number, pixels)
-        self.at = time.monotonic()
+        self.at, self.waited = time.monotonic(), 0.0
 
     def close(self) -> None:
         """The end."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from small import SMALL, awake, changed, given_of
 
 from humanverse.train.blocks import angles, places, turned
+from humanverse.train.embed import TIME_SCALE
 from humanverse.train.model import StructuralDiT, patches, picture
 from humanverse.train.parts import made
 
@@ -45,6 +46,59 @@ def test_branches_may_have_no_blocks_of_their_own_or_several(experts):
     network = awake(small(experts=experts))
     network(x, time, given_of(2)).square().mean().backward()
     assert all(weight.grad is not None for weight in network.parameters())
+
+
+def plain_dit(network, x, time, conditions):
+    """Patches, blocks over them and the caption's tokens, a head: nothing of branches."""
+    (branch,) = network.branches.values()
+    grid = tuple(side // branch.patch for side in x.shape[3:])
+    heads = NETWORK.width // NETWORK.heads
+    turns = angles(places(*grid, NETWORK.across), heads)
+    words, whole = network.captions(network.text(conditions.text), conditions.said)
+    condition = whole + network.size(conditions.size) + network.time(time * TIME_SCALE)
+    tokens = branch.tokens(patches(x[:, 0], branch.patch))
+    tokens = tokens + network.stems["pose"](conditions.maps[:, 0], conditions.told[:, 2], grid)
+    tokens, turns = (
+        torch.cat([tokens, words], 1),
+        torch.cat([turns, turns.new_zeros(4, heads // 2)]),
+    )
+    for block in network.trunk:
+        tokens = block(tokens, condition, turns)
+    numbers = branch.head(tokens[:, : grid[0] * grid[1]], condition)
+    return picture(numbers, grid, branch.patch)[:, None]
+
+
+def test_one_branch_without_experts_is_the_plain_transformer():
+    network = awake(small(branches=("rgb",), experts=0, trunk=3))
+    x, time = noisy_of(2, branches=1)
+    wanted = plain_dit(network, x, time, given_of(2))
+    assert torch.allclose(network(x, time, given_of(2)), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("experts", [0, 1, 2])
+def test_branches_with_the_same_weights_that_see_the_same_are_one_branch(experts):
+    """Tied, and two of three masked by the first one's data: the network of that branch alone."""
+    alone = awake(small(branches=("rgb",), experts=experts))
+    tied = small(experts=experts)
+    names = tied.state_dict()
+    shared = alone.state_dict()
+    own = {n: n.replace("branches.depth", "branches.rgb") for n in names}
+    own = {n: m.replace("branches.normal", "branches.rgb") for n, m in own.items()}
+    tied.load_state_dict({name: shared[own[name]] for name in names})
+    x, time = noisy_of(2, branches=1)
+    wanted = alone(x, time, given_of(2)).expand(-1, 3, -1, -1, -1)
+    out = tied(x.expand(-1, 3, -1, -1, -1), time.expand(-1, 3), given_of(2))
+    assert torch.allclose(out, wanted, atol=1e-5)
+
+
+def test_gradients_reach_every_expert():
+    network = awake(small(experts=2))
+    x, time = noisy_of(2)
+    network(x, time, given_of(2)).square().mean().backward()
+    for name, branch in network.branches.items():
+        for block in (*branch.first, *branch.joints, *branch.last):
+            gradients = [w.grad.abs().sum() for n, w in block.named_parameters() if "norm" not in n]
+            assert all(gradient > 0 for gradient in gradients), name
 
 
 def test_neither_the_order_of_samples_nor_that_of_branches_matters():
