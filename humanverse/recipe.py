@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from humanverse import schema
 from humanverse.encode import EncodeLatents, EncodeText, Latents, Text
 from humanverse.errors import UsageError
+from humanverse.models.used import used
 from humanverse.overrides import assigned
 from humanverse.pack import Pack
 from humanverse.plan import Plan
@@ -134,6 +135,7 @@ class Recipe:
                 for name, reason in reasons_of(stages).items()
                 if name not in schema.REASONS
             },
+            "models": [line for s in stages for line in used(s.name, settings(s))],
             "versions": versions(),
         }
 
