@@ -105,6 +105,7 @@ def annotation(
         "iscrowd": 0,
         "bbox": [left, top, right - left, bottom - top],
         "area": area_of(box) if area is None else float(area),
+        "segmentation": [],
         "num_keypoints": int((seen[kp.BODY] > 0).sum()),
         "keypoints": _triples(points[kp.BODY], seen[kp.BODY]),
     }

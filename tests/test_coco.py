@@ -78,7 +78,7 @@ def test_the_body_alone_has_coco_s_fields_alone():
     pose = np.ones((133, 3), np.float32)
     made = coco.annotation(pose, (0, 0, 2, 2), whole=False)
     assert set(made) == {
-        *("category_id", "iscrowd", "bbox", "area", "num_keypoints", "keypoints"),
+        *("category_id", "iscrowd", "bbox", "area", "num_keypoints", "keypoints", "segmentation"),
     }
     np.testing.assert_array_equal(coco.pose_of(made)[:17], pose[:17])
     assert not coco.pose_of(made)[17:].any()

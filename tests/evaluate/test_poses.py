@@ -186,6 +186,16 @@ def test_people_without_labels_on_the_body_count_by_their_other_points(truth):
     assert agree_on_all(turned, found)[0] == 1
 
 
+def test_hidden_points_count_like_seen_ones(truth):
+    hidden = copy.deepcopy(truth)
+    for one in hidden["annotations"]:
+        for name in coco.PARTS:
+            one[name][2::3] = [min(flag, 1) for flag in one[name][2::3]]
+    found = found_in(truth, 4)
+    assert agree_on_all(hidden, found) == agree_on_all(truth, found)
+    assert agree(hidden, found) == agree(truth, found)
+
+
 def test_counts_are_of_those_who_count(truth):
     scores = keypoint_scores(truth, [], "body")
     labelled = [a for a in truth["annotations"] if a["num_keypoints"] and not a["iscrowd"]]
