@@ -39,10 +39,13 @@ def read(path: Path) -> dict[str, Any]:
         told = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as JSON: {error}") from error
-    lists = [told.get(name) for name in ("images", "annotations")] if isinstance(told, dict) else []
-    if not lists or not all(isinstance(one, list) for one in lists):
+    told = told if isinstance(told, dict) else {}
+    if not all(isinstance(told.get(name), list) for name in ("images", "annotations")):
         raise UsageError(f"{path} is no annotation file of COCO's: it has no images or annotations")
-    return dict(told)
+    entries = told["images"]
+    if not all(isinstance(one, dict) and {"id", "file_name"} <= one.keys() for one in entries):
+        raise UsageError(f"{path}: an entry of its images has no id or file_name")
+    return told
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:

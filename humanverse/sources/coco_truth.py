@@ -58,13 +58,17 @@ class Truth:
         """Read a file, or those of a folder.
 
         Raises:
-            UsageError: there are none.
+            UsageError: there are none, or one is not in COCO's format.
         """
         self.sizes: dict[str, Size] = {}
         """Of the pictures that the files know, by name."""
         self._people: dict[str, dict[Any, Told]] = defaultdict(dict)
         for file in files_of(path):
-            self._add(read(file))
+            told = read(file)
+            try:
+                self._add(told)
+            except (LookupError, ValueError, TypeError) as error:
+                raise UsageError(f"{file} is not in COCO's format: {error!r}") from error
 
     def people(self, name: str, served: Size, stored: Size) -> list[Person]:
         """The people left in a picture, in the order of their numbers.

@@ -82,6 +82,8 @@ def test_other_json_is_a_table_as_before(tmp_path):
         ('{"info": {}, "images": [', "cannot be read as JSON"),
         ('{"images": [], "annotations": {}}', "no annotation file of COCO's"),
         ('{"images": [], "annotations": []}', "holds no images"),
+        ('{"images": [{"id": 1}], "annotations": []}', "has no id or file_name"),
+        ('{"images": [1], "annotations": []}', "has no id or file_name"),
     ],
 )
 def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, text, message):
@@ -182,3 +184,12 @@ def test_of_a_folder_the_whole_body_s_file_says_more_of_the_same_person(tmp_path
     np.testing.assert_array_equal(found.pose, pose)
     with pytest.raises(UsageError, match="holds no person_keypoints"):
         Truth(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"bbox": [1, 2]}, {"keypoints": [1, 2]}, {"area": None}, {"segmentation": [[1]]}]
+)
+def test_annotations_that_are_none_are_refused_in_one_line(tmp_path, spoilt):
+    with pytest.raises(UsageError, match="not in COCO's format") as refused:
+        truth_of(tmp_path, person(1, (0, 0, 9, 9)) | spoilt)
+    assert "\n" not in str(refused.value)
