@@ -11,6 +11,7 @@ from pathlib import Path
 
 from humanverse import terminal
 from humanverse.errors import HumanverseError, UsageError
+from humanverse.export import verbs as exporting
 from humanverse.recipe import SLICES
 from humanverse.report import verbs as looking
 from humanverse.train import verbs as training
@@ -61,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_running(verbs)
     looking.add(verbs)
     _add_more(verbs)
+    exporting.add(verbs)
     training.add(verbs)
     return parser
 
@@ -120,11 +122,6 @@ def _add_more(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--repair", action="store_true", help="mark what is damaged to be made again"
     )
     proof.set_defaults(verb=_verify)
-    handed = verbs.add_parser("export", help="what was collected, in another tool's layout")
-    handed.add_argument("root", metavar="ROOT")
-    handed.add_argument("--as", choices=("img2dataset",), required=True, dest="layout")
-    handed.add_argument("--to", required=True, metavar="DIR", help="folder of the export")
-    handed.set_defaults(verb=_export)
     removal = verbs.add_parser("takedown", help="remove samples for good: their owners' list")
     removal.add_argument("root", metavar="ROOT")
     removal.add_argument("--from", required=True, metavar="FILE", dest="file", help="the list")
@@ -216,14 +213,6 @@ def _verify(args: argparse.Namespace) -> int:
             print(f"removed {orphan}")
     print(f"{args.root}: {len(findings)} findings" if findings else f"{args.root}: all is well")
     return 1 if findings else 0
-
-
-def _export(args: argparse.Namespace) -> int:
-    from humanverse.export.img2dataset import export
-    from humanverse.layers.store import Store
-
-    terminal.exported(export(Store(args.root), Store(args.to)), args.to)
-    return 0
 
 
 def _takedown(args: argparse.Namespace) -> int:

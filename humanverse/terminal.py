@@ -28,6 +28,7 @@ from humanverse.terminal_status import funnel
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from humanverse.export.folder import Handed
     from humanverse.export.img2dataset import Exported
     from humanverse.run.build import Outcome
     from humanverse.run.takedown import TakenDown
@@ -160,6 +161,16 @@ def exported(done: Exported, folder: str) -> None:
         )
     if done.waiting:
         print(f"{done.waiting} units are not collected yet: export again once they are")
+
+
+def handed(done: Handed, folder: str) -> None:
+    """How much of a packed root lies in the folder of an export."""
+    print(
+        f"exported {done.samples} samples with {done.people} people in {done.files} files to "
+        f"{folder}, {done.written} of them written now"
+    )
+    if done.linked:
+        print(f"{done.linked} of those are hard links: they share their bytes with the root")
 
 
 def taken_down(done: TakenDown, *, dry_run: bool) -> None:

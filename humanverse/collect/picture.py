@@ -60,6 +60,10 @@ class Bounds:
     """Most pixels that are decoded."""
     quality: int
     """Of a JPEG that has to be made."""
+    square: int | None = None
+    """Side of the square that is stored, pixels, of what is in the middle; all of it if None."""
+    enlarge: bool = False
+    """Whether a square that is smaller than that is made larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Picture:
 
 
 def normalise(data: bytes, bounds: Bounds) -> Picture:
-    """Decode, turn upright, convert to sRGB, shrink to `max_side`, encode: as far as needed.
+    """Decode, turn upright, convert to sRGB, cut and shrink, encode: as far as needed.
 
     Of an animation the first frame is taken.
 
@@ -106,7 +110,10 @@ def _check(width: int, height: int, bounds: Bounds) -> None:
 
 
 def _fits(found: jpeg.Plain, bounds: Bounds) -> bool:
-    small = max(found.width, found.height) <= bounds.max_side
+    if bounds.square is not None:
+        small = found.width == found.height == bounds.square
+    else:
+        small = max(found.width, found.height) <= bounds.max_side
     return small and found.orientation == 1 and found.components == 3 and not found.profile
 
 
@@ -121,7 +128,7 @@ def _kept(found: jpeg.Plain) -> Picture:
 
 def _remade(data: bytes, found: jpeg.Plain, bounds: Bounds) -> Picture:
     """Decoded at the size that the shrinking needs, shrunk, turned and encoded anew."""
-    scale = min(1.0, bounds.max_side / max(found.width, found.height))
+    scale = _scale((found.width, found.height), bounds)
     read = _decoded(data, decoding_size(found.width, found.height, scale), "RGB")
     if found.profile:
         read = pixels.to_srgb(read, found.profile)
@@ -143,20 +150,40 @@ def _read(data: bytes, bounds: Bounds) -> Picture:
     return _finished(read, stored, orientation, kind, bounds)
 
 
+def _scale(size: tuple[int, int], bounds: Bounds) -> float:
+    """By how much a picture is shrunk as a whole: not at all before a square is cut out."""
+    return 1.0 if bounds.square is not None else min(1.0, bounds.max_side / max(size))
+
+
 def _shrunk(size: tuple[int, int], bounds: Bounds) -> tuple[int, int]:
-    scale = min(1.0, bounds.max_side / max(size))
+    scale = _scale(size, bounds)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _finished(
     read: NDArray[np.uint8], stored: tuple[int, int], orientation: int, kind: str, bounds: Bounds
 ) -> Picture:
-    """Shrunk and turned upright. `stored` is the size before both."""
+    """Shrunk, turned upright, and cut. `stored` is the size before all of it."""
     read = shrink(read, _shrunk(stored, bounds))
     transposed, flip = _TURNS[orientation]
     read = _array(cv2.transpose(read)) if transposed else read
     read = read if flip is None else _array(cv2.flip(read, flip))
+    if bounds.square is not None:
+        read = _squared(read, bounds.square, enlarge=bounds.enlarge)
     return _encoded(read, stored[::-1] if transposed else stored, kind, bounds)
+
+
+def centre(width: int, height: int) -> tuple[int, int, int]:
+    """Left, top and side of the largest square amid a picture, pixels."""
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, side
+
+
+def _squared(upright: NDArray[np.uint8], wanted: int, *, enlarge: bool) -> NDArray[np.uint8]:
+    """The middle of a picture, at a side of `wanted` pixels, or less if it is not enlarged."""
+    left, top, side = centre(upright.shape[1], upright.shape[0])
+    wanted = wanted if enlarge else min(side, wanted)
+    return shrink(upright[top : top + side, left : left + side], (wanted, wanted))
 
 
 def _encoded(
@@ -178,7 +205,7 @@ def decoding_size(width: int, height: int, scale: float) -> tuple[float, float]:
 
 
 def shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An (H, W, 3) picture at a (width, height) that is no larger."""
+    """An (H, W, 3) picture at another (width, height), which is seldom larger."""
     height, width = image.shape[:2]
     if size == (width, height):
         return np.ascontiguousarray(image)

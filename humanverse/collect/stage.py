@@ -138,6 +138,10 @@ class Collect(BaseStage):
                 "a mail or web address where a site's owner reaches you"
             )
 
+    def bounds(self) -> Bounds:
+        """What is taken, and what is stored of it."""
+        return Bounds(self.max_side, self.min_side, self.max_pixels, self.quality)
+
     def open(self) -> None:
         """Start the loop and the session that all calls share."""
         _table([{}], self._answers())  # pyarrow imports pandas, if it is there, with its first rows
@@ -146,8 +150,7 @@ class Collect(BaseStage):
             "blocked": Blocklist(self.blocklists),
         }
         self._waiting = 0
-        bounds = Bounds(self.max_side, self.min_side, self.max_pixels, self.quality)
-        self._decoders = Decoders(bounds, self.decoders, seconds=self.decode_seconds)
+        self._decoders = Decoders(self.bounds(), self.decoders, seconds=self.decode_seconds)
         self._decoders.start()
         self._threads = ThreadPoolExecutor(self.decoders, thread_name_prefix="decode")
         if self.backend == "native":

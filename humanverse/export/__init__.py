@@ -1,1 +1,1 @@
-"""Export: what a root holds, in the layout that another tool writes."""
+"""Export: what a root holds, in the layouts of other tools."""

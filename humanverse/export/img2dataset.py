@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from humanverse import plan, schema
 from humanverse.collect import Collect
 from humanverse.errors import DataError, UsageError
+from humanverse.export.folder import NOT_OURS, refuse_overlap
 from humanverse.layers.commit import Layer, read_layer, write_tar
 from humanverse.layers.commits import Commits
 from humanverse.layers.ledger import all_reasons, stage_marks
@@ -143,7 +144,7 @@ def export(store: Store, target: Store) -> Exported:
         DataError: a layer does not fit its plan.
     """
     marks = stage_marks(store)
-    _refuse_overlap(store, target)
+    refuse_overlap(store, target)
     found, waiting = _shards(store, marks)
     if not found:
         raise UsageError(f"{store.root}: nothing is collected yet: run `humanverse collect` first")
@@ -162,12 +163,6 @@ def export(store: Store, target: Store) -> Exported:
         totals.update(not_kept=stats["status_dict"].get(NOT_KEPT, 0))
     rows, pictures, not_kept = (totals[name] for name in ("rows", "pictures", "not_kept"))
     return Exported(len(found), written, rows, pictures, not_kept, waiting)
-
-
-def _refuse_overlap(store: Store, target: Store) -> None:
-    root, folder = (f"{(s.folder.resolve() if s.folder else s.root)}/" for s in (store, target))
-    if folder.startswith(root) or root.startswith(folder):
-        raise UsageError(f"--to {target.root} and the root {store.root} must lie apart")
 
 
 def _shards(store: Store, marks: Mapping[str, str]) -> tuple[dict[int, _Shard], int]:
@@ -225,10 +220,7 @@ def _owned(target: Store, root: str) -> dict[int, str]:
     sources = {number: _source_of(target, number, root) for number in set(numbers.values())}
     for name in names:
         if name not in numbers or sources[numbers[name]] is None:
-            raise UsageError(
-                f"--to {target.root} holds {name}, which is not of this export: "
-                "give an empty or a new folder"
-            )
+            raise UsageError(NOT_OURS.format(folder=target.root, name=name))
     return {int(number): source for number, source in sources.items() if source is not None}
 
 

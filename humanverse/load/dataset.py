@@ -61,6 +61,11 @@ class Dataset(Samples):
         return {n: told for n, told in self._opening.listed.items() if n in ("latents", "text")}
 
     @property
+    def splits(self) -> dict[str, int]:
+        """The root's splits, by name, and how many samples each has; empty if there are none."""
+        return dict(self._opening.listed.get("splits", {}))
+
+    @property
     def table(self) -> pads.Dataset:
         """The whole root's index as an Arrow dataset, a row a sample: for DuckDB and others."""
         return self._index.table
@@ -231,7 +236,7 @@ class Dataset(Samples):
             ) from error
 
     def _split(self, split: str) -> list[tuple[str, str, str]]:
-        known = self._opening.listed.get("splits", {})
+        known = self.splits
         if not known:
             raise UsageError(
                 f"{self.root} has no splits: pack it with a recipe that selects "

@@ -146,7 +146,7 @@ def _reason(settings: Plan) -> str:
     """SQL: why a row is not planned, NULL if it is. What a table does not say, bars nothing."""
     rules = [
         # Sources of images at hand whose row came without its image.
-        ("location IS NULL AND source = 'img2dataset'", "'not_at_hand'"),
+        ("location IS NULL AND source IN ('img2dataset', 'coco')", "'not_at_hand'"),
         ("location IS NULL AND source = 'parquet' AND url IS NULL", "'not_at_hand'"),
         ("location IS NULL AND url IS NULL", "'bad_url'"),
     ]

@@ -1,4 +1,5 @@
-"""Images at hand: pictures in a folder, tars of webdataset or img2dataset, Parquet with bytes.
+"""Images at hand: pictures in a folder, tars of webdataset or img2dataset, Parquet with bytes, and
+what COCO's annotation files tell of.
 
 They become a table like any other whose rows say where the bytes lie. Bytes are read once here,
 for the key of images that came without a URL, and again when they are collected.
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from humanverse.errors import UsageError
+from humanverse.sources import coco
 
 PICTURES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jfif", ".mpo"}
@@ -43,7 +45,9 @@ AT_HAND = pa.schema(
 
 
 def holds_images(path: Path) -> bool:
-    """True for a folder, and for a Parquet file with a column of bytes."""
+    """True for a folder, a file of COCO's, and a Parquet file with a column of bytes."""
+    if coco.is_coco(path):
+        return True
     if path.is_dir() or path.suffix.lower() != ".parquet":
         return path.is_dir()
     try:
@@ -58,7 +62,10 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UsageError: there is none.
     """
-    found = _parquet_rows(path) if path.is_file() else _folder_rows(path)
+    if coco.is_coco(path):
+        found = coco.rows(path)
+    else:
+        found = _parquet_rows(path) if path.is_file() else _folder_rows(path)
     first = next(found, None)
     if first is None:
         raise UsageError(f"{path} holds no images: give pictures, tars or Parquet with bytes")

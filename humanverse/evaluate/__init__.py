@@ -1,0 +1,1 @@
+"""Evaluate: how good pictures and poses are, by the measures that papers give."""
