@@ -116,8 +116,8 @@ class Sets:
         real, made = self.parts(lambda _: None)
         versions = {n: importlib.metadata.version(n) for n in ("humanverse", "numpy", "torch")}
         return {
-            "real": {"place": self.real.place} | real.identity(),
-            "generated": {"place": self.made.place} | made.identity(),
+            "real": _of(self.real) | real.identity(),
+            "generated": _of(self.made) | made.identity(),
             "pictures": len(self.chosen.made),
             "same_keys": self.chosen.paired,
             "seed": self.asked.seed,
@@ -151,6 +151,10 @@ class Sets:
 
     def _has_poses(self, key: str) -> bool:
         return "poses" in self.real.sample(key, ("poses",))
+
+
+def _of(pictures: PictureSet) -> dict[str, Any]:
+    return {"place": pictures.place, "there": len(pictures.keys())}
 
 
 Figures = Iterator[tuple[str, Figure]]

@@ -86,10 +86,11 @@ def show(evaluation: Evaluation) -> None:
 def notes(evaluation: Evaluation) -> Iterator[str]:
     """Sentences that belong above the table."""
     told = evaluation.settings
+    made, real = (f"the {told[n]['there']} of {told[n]['place']}" for n in ("generated", "real"))
     same = "the same keys on both sides" if told["same_keys"] else "no key in common"
     yield (
-        f"{told['pictures']} pictures of {told['generated']['place']} against as many of "
-        f"{told['real']['place']}, {same}, chosen by seed {told['seed']}."
+        f"{told['pictures']} pictures of {made}, against as many of {real}: {same}, chosen by seed "
+        f"{told['seed']}."
     )
     size = f"{told['size']} x {told['size']}"
     yield f"Pictures: {told['resizing']}. Here size is {size}."

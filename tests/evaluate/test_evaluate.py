@@ -177,6 +177,18 @@ def test_clip_scores_are_of_a_pictures_own_caption_else_the_real_ones(roots, tmp
     assert figures[2]["value"] != figures[1]["value"]
 
 
+def test_a_page_tells_how_many_of_how_many_were_measured(roots, tmp_path):
+    made = tmp_path / "made"
+    made.mkdir()
+    with humanverse.open(roots / "real", ["image"]) as dataset:
+        for name in (dataset.key(0), dataset.key(1), "stranger"):
+            cv2.imwrite(str(made / f"{name}.png"), dataset[0]["image"])
+    told = ("--features", "random", "--metrics", "kid")
+    assert evaluated(roots / "real", made, tmp_path / "out", *told) == 0
+    page = (tmp_path / "out" / "evaluation.md").read_text()
+    assert f"2 pictures of the 3 of {made}, against as many of the {COUNT} of" in page
+
+
 def test_pictures_without_a_caption_have_no_score(roots, tmp_path):
     clip, made, scores = clip_folder(tmp_path / "clip"), tmp_path / "made", []
     made.mkdir()
