@@ -63,14 +63,15 @@ def evaluate(asked: Asked, says: Callable[[str], None] = lambda _: None) -> Eval
         raise UsageError("--size is 1 or more, --kid-subset 2 or more")
     real, made = opened(asked.real), opened(asked.made)
     sets = Sets(asked, real, made, choose(real, made, asked.count, asked.seed))
-    missing = {name: why for name in METRICS if (why := sets.lacks(name))}
-    if asked.metrics is not None and (lost := [n for n in asked.metrics if n in missing]):
-        raise UsageError(f"{lost[0]} cannot be measured: {missing[lost[0]]}")
-    wanted = [name for name in asked.metrics or METRICS if name not in missing]
+    named = asked.metrics or METRICS
+    missing = {name: why for name in named if (why := sets.lacks(name))}
+    for name, why in missing.items() if asked.metrics else ():
+        raise UsageError(f"{name} cannot be measured: {why}")
+    wanted = [name for name in named if name not in missing]
     found = dict(_figures(sets, wanted, says))
     return Evaluation(
         {name: found[name] for name in figures.ROWS if name in found},
-        {name: why for name, why in missing.items() if asked.metrics is None},
+        missing,
         sets.told(),
     )
 
