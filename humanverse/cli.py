@@ -11,6 +11,7 @@ from pathlib import Path
 
 from humanverse import terminal
 from humanverse.errors import HumanverseError, UsageError
+from humanverse.evaluate import verbs as evaluating
 from humanverse.export import verbs as exporting
 from humanverse.recipe import SLICES
 from humanverse.report import verbs as looking
@@ -64,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_more(verbs)
     exporting.add(verbs)
     training.add(verbs)
+    evaluating.add(verbs)
     return parser
 
 

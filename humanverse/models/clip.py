@@ -82,13 +82,22 @@ class ClipImages:
         found = self._engine.in_batches(images, self._step)
         return np.array([row[0] for row in found], np.float32).reshape(-1, self.width)
 
+    def projected(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """(n, width), of the lengths that the tower gives them."""
+        found = self._engine.in_batches(images, lambda batch: (self._given(batch).float(),))
+        return np.array([row[0] for row in found], np.float32).reshape(-1, self.width)
+
     def inputs(self, images: Sequence[Image]) -> torch.Tensor:
         """Images as the network's input (n, 3, side, side)."""
         return self._prepare(self._engine, images)
 
     def _step(self, images: Sequence[Image]) -> tuple[torch.Tensor]:
+        return (_unit(self._given(images)),)
+
+    def _given(self, images: Sequence[Image]) -> torch.Tensor:
         given = self._engine(self.inputs(images))
-        return (_unit(getattr(given, "image_embeds", given)),)
+        embeddings: torch.Tensor = getattr(given, "image_embeds", given)
+        return embeddings
 
 
 class ClipTexts:

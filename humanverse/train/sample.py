@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def sample(
     if asked.count < 1 or (asked.steps is not None and asked.steps < 1):
         raise UsageError("--count and --steps are 1 or more")
     where = device_of(device)
-    base = _as_asked(restored(checkpoint, where), asked)
+    base = as_asked(restored(checkpoint, where), asked)
     if base.training.stage != "base":
         raise UsageError(f"{checkpoint} is a refiner: give it as --refiner")
     side = asked.size or base.training.data.image_size
@@ -62,10 +62,11 @@ def sample(
     maps = {"pose": shown_to_pixels(beside[0])} if beside else {}
     pixels = base.pixels(base.paint(base.given(captions, maps, side), seeds, (side, side)))
     first = painted(pixels)
-    yield from written(first, out, seeds)
+    yield from written(first, out, [f"{seed:06d}" for seed in seeds])
     if refiner is not None:
-        second = _as_asked(restored(refiner, where), asked)
-        finer = refined(second, pixels, poses, captions, seeds)
+        second = as_asked(restored(refiner, where), asked)
+        large = None if poses is None else drawn(poses, 2 * side, asked.count)
+        finer = refined(second, pixels, large, captions, seeds)
         for seed, picture in zip(seeds, finer.rgb, strict=True):
             yield _png(out / f"{seed:06d}.refined.png", picture)
         small = [_halved(picture) for picture in finer.rgb]
@@ -76,11 +77,12 @@ def sample(
 def refined(
     second: Painter,
     pixels: dict[str, torch.Tensor],
-    poses: Posed | None,
+    poses: NDArray[np.uint8] | None,
     captions: list[str],
-    seeds: range,
+    seeds: Sequence[int],
 ) -> Painted:
-    """The second stage's pictures, of twice the size, by what the first one gave.
+    """The second stage's pictures, of twice the size, by what the first one gave, and skeletons
+    (N, H, W, 3) of that size.
 
     Raises:
         UsageError: it is no refiner.
@@ -93,7 +95,7 @@ def refined(
         for name, shown in pixels.items()
     }
     if poses is not None:
-        scaled["pose"] = shown_to_pixels(drawn(poses, side, len(captions)))
+        scaled["pose"] = shown_to_pixels(poses)
     maps = {name: shown for name, shown in scaled.items() if name in second.training.network.maps}
     given = second.given(captions, maps, side)
     return painted(second.pixels(second.paint(given, seeds, (side, side))))
@@ -162,11 +164,11 @@ def drawn(posed: Posed, side: int, count: int) -> NDArray[np.uint8]:
     return np.stack([skeleton(view.poses(posed.poses), side, side)] * count)
 
 
-def written(samples: Painted, out: Path, seeds: range) -> Iterator[Path]:
-    """A file a sample and branch, named by the seed."""
-    for number, seed in enumerate(seeds):
-        stem = out / f"{seed:06d}"
-        yield _png(stem.with_suffix(".png"), samples.rgb[number])
+def written(samples: Painted, out: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A file a sample and branch, by its name: where the picture is there, all others are."""
+    out.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        stem = out / name
         if samples.depth is not None:
             data, scale, offset = encode_depth(samples.depth[number])
             told = {"kind": "disparity", "scale": scale, "offset": offset}
@@ -176,6 +178,7 @@ def written(samples: Painted, out: Path, seeds: range) -> Iterator[Path]:
         if samples.normals is not None:
             stem.with_suffix(".normal.png").write_bytes(encode_normals(samples.normals[number]))
             yield stem.with_suffix(".normal.png")
+        yield _png(stem.with_suffix(".png"), samples.rgb[number])
 
 
 def shown_to_pixels(shown: NDArray[np.uint8]) -> torch.Tensor:
@@ -183,7 +186,8 @@ def shown_to_pixels(shown: NDArray[np.uint8]) -> torch.Tensor:
     return bytes_to_pixels(torch.from_numpy(shown).movedim(-1, 1))
 
 
-def _as_asked(painter: Painter, asked: Asked) -> Painter:
+def as_asked(painter: Painter, asked: Asked) -> Painter:
+    """With the steps and the guidance that are asked for."""
     run = painter.training.run
     if asked.steps is not None:
         run = replace(run, sample_steps=asked.steps)

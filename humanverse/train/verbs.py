@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from humanverse.errors import UsageError
+
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Their arguments."""
@@ -41,8 +43,10 @@ def _add_sample(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     verb.add_argument("--out", required=True, type=Path, metavar="DIR")
     verb.add_argument("--prompt", default="", help="a caption")
     verb.add_argument("--pose", metavar="FILE|ROOT:KEY", help="a {key}.pose.json, or a sample's")
-    verb.add_argument("--count", type=int, default=4)
-    verb.add_argument("--seed", type=int, default=0, help="of the first sample")
+    verb.add_argument("--of", metavar="ROOT", help="one of each sample's caption and pose")
+    verb.add_argument("--count", type=int, help="4, or all of --of, if not told")
+    verb.add_argument("--batch", type=int, default=8, help="samples of --of painted at once")
+    verb.add_argument("--seed", type=int, default=0, help="of the first sample, or of all of --of")
     verb.add_argument("--steps", type=int, help="the recipe's, if not told")
     verb.add_argument("--guidance", type=float, help="the recipe's, if not told")
     verb.add_argument("--size", type=int, help="side in pixels, the recipe's, if not told")
@@ -68,9 +72,30 @@ def _train(args: argparse.Namespace) -> int:
 def _sample(args: argparse.Namespace) -> int:
     from humanverse.train.sample import Asked, sample
 
+    if args.of is not None:
+        return _sample_of(args)
     asked = Asked(
-        args.prompt, args.pose, args.count, args.seed, args.steps, args.guidance, args.size
+        args.prompt,
+        args.pose,
+        4 if args.count is None else args.count,
+        args.seed,
+        args.steps,
+        args.guidance,
+        args.size,
     )
     for path in sample(args.checkpoint, args.out, asked, args.refiner, args.device):
+        print(path)
+    return 0
+
+
+def _sample_of(args: argparse.Namespace) -> int:
+    from humanverse.train.painted_set import Of, paint_set
+    from humanverse.train.sample import Asked
+
+    if args.prompt or args.pose is not None:
+        raise UsageError("--of takes captions and poses of its samples: leave --prompt and --pose")
+    asked = Asked(seed=args.seed, steps=args.steps, guidance=args.guidance, size=args.size)
+    stages, of = (args.checkpoint, args.refiner), Of(args.of, args.count, args.batch)
+    for path in paint_set(stages, args.out, asked, of, args.device):
         print(path)
     return 0
