@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from humanverse import coco
 from humanverse.evaluate.poses import Part, keypoint_scores
 from humanverse.evaluate.sets import PictureSet
+from humanverse.load.decode import box_areas
 from humanverse.load.view import largest
 
 CLEAN: Final = 3
@@ -40,13 +43,15 @@ def truth_of(real: PictureSet, keys: Sequence[str], side: int) -> dict[str, Any]
     """
     people: list[dict[str, Any]] = []
     for number, key in enumerate(keys):
-        sample = real.sample(key, ("poses", "boxes", "meta"))
+        sample = real.sample(key, ("poses", "boxes", "mask_areas", "meta"))
         size = int(sample["meta"]["height"]), int(sample["meta"]["width"])
         view = largest(size, (side, side))
         poses, boxes = view.poses(sample["poses"]), view.boxes(sample["boxes"])
-        for pose, box in zip(poses, boxes, strict=True):
+        left = box_areas(boxes) / box_areas(sample["boxes"])
+        for pose, box, area in zip(poses, boxes, sample["mask_areas"] * left, strict=True):
             if coco.area_of(box) > 0:
                 ids = {"id": len(people) + 1, "image_id": number}
-                people.append(coco.annotation(pose, box) | ids)
+                masked = None if np.isnan(area) else float(area)
+                people.append(coco.annotation(pose, box, masked) | ids)
     images = [{"id": number, "width": side, "height": side} for number in range(len(keys))]
     return {"images": images, "annotations": people, "categories": [coco.CATEGORY]}

@@ -100,10 +100,12 @@ def images_of(dataset: Dataset, ids: Ids) -> Iterator[dict[str, Any]]:
 
 def people_in(dataset: Dataset, ids: Ids, first: int, *, whole: bool) -> Iterator[dict[str, Any]]:
     """An entry of `annotations` for each person, numbered from `first`."""
-    for sample in dataset.only(["poses", "boxes"]):
-        for pose, box in zip(sample.get("poses", ()), sample.get("boxes", ()), strict=True):
+    for sample in dataset.only(["poses", "boxes", "mask_areas"]):
+        people = (sample.get(name, ()) for name in ("poses", "boxes", "mask_areas"))
+        for pose, box, area in zip(*people, strict=True):
             told = {"id": first, "image_id": ids[sample["key"]]}
-            yield told | annotation(pose, box.tolist(), whole=whole)
+            masked = None if np.isnan(area) else float(area)
+            yield told | annotation(pose, box.tolist(), masked, whole=whole)
             first += 1
 
 

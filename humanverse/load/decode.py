@@ -38,6 +38,7 @@ MEMBERS: Final = {
     "depth": "depth.png",
     "normals": "normal.png",
     "boxes": "pose.json",
+    "mask_areas": "pose.json",
     "pose_map": "pose.json",
     "latents": "latents.safetensors",
     "text": "text.safetensors",
@@ -118,6 +119,19 @@ class Decoder:
         boxes = np.asarray([p["box"] for p in self._body["people"]], np.float32).reshape(-1, 4)
         return {"boxes": boxes if self.view is None else self.view.boxes(boxes)}
 
+    def mask_areas(self) -> Sample:
+        """(people,) float32, pixels that each person's mask covers; NaN where nobody made one.
+
+        Of a view that cuts a box, the same share of the mask is taken to be left.
+        """
+        shares = [person.get("mask_area", np.nan) for person in self._body["people"]]
+        height, width = self.told["size"]
+        areas = np.asarray(shares, np.float32) * np.float32(height * width)
+        if self.view is not None and len(areas):
+            whole = np.asarray([p["box"] for p in self._body["people"]], np.float32)
+            areas *= box_areas(self.view.boxes(whole)) / box_areas(whole)
+        return {"mask_areas": areas}
+
     def pose_map(self) -> Sample:
         """(H, W, 3) uint8: skeletons as `humanverse.drawing.skeleton` draws them."""
         size: Size = self.told["size"] if self.view is None else self.view.size
@@ -167,6 +181,12 @@ class Decoder:
         people = [person["keypoints"] for person in self._body["people"]]
         poses = np.asarray(people, np.float32).reshape(-1, COUNT, 3)
         return poses if self.view is None else self.view.poses(poses)
+
+
+def box_areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Areas (n,) of boxes (n, 4), xyxy."""
+    areas: NDArray[np.float32] = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return np.maximum(areas, np.float32(1e-6))  # none of nothing, which nobody can divide by
 
 
 def place_of(view: View) -> str:

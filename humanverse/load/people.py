@@ -63,7 +63,7 @@ class People(Samples):
             return _within(around, choose(around.size)) if choose else around
 
         sample = self.dataset.look(picture, crop, out)
-        for name in ("poses", "boxes"):
+        for name in ("poses", "boxes", "mask_areas"):
             if name in sample:
                 sample[name] = sample[name][person : person + 1]
         own = sample["view"].boxes(box[None])[0]

@@ -16,7 +16,7 @@ from humanverse.layers.store import Store
 from humanverse.pack.sample import UNINDEXED, members_of
 from humanverse.pack.settings import Caption
 
-VERSION = 2
+VERSION = 3
 """Raise it when equal layers give other shards."""
 
 

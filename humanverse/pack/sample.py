@@ -60,10 +60,17 @@ def _pose(row: dict[str, Any]) -> dict[str, Any]:
 
 def _people(row: dict[str, Any]) -> list[dict[str, Any]]:
     boxes, scores = row.get("person_boxes") or [], row.get("person_scores") or []
-    return [
+    people: list[dict[str, Any]] = [
         {"box": [round(side, 2) for side in box], "score": round(score, 4)}
         for box, score in zip(boxes, scores, strict=True)
     ]
+    # Those who count are some of those who were found, and masks are of the latter.
+    found = zip(row.get("boxes") or (), row.get("mask_areas") or (), strict=False)
+    masks = {tuple(box): area for box, area in found}
+    for person, box in zip(people, boxes, strict=True):
+        if (area := masks.get(tuple(box))) is not None:
+            person["mask_area"] = round(area, 6)
+    return people
 
 
 def _json(value: Any) -> bytes:

@@ -106,6 +106,23 @@ def test_boxes_keypoints_and_captions_are_those_of_the_scenes_moved(built, folde
             np.testing.assert_array_equal(sample["poses"][..., 2], points[..., 2])
 
 
+def test_masks_of_the_annotations_reach_samples_views_and_what_is_handed_on(built, tmp_path):
+    """The scenes' export told 0.53 of the box as a person's area."""
+    with humanverse.open(built, ["boxes", "mask_areas"]) as dataset:
+        samples = {sample["key"]: sample for sample in dataset}
+        batch = next(iter(dataset.loader(len(dataset), image_size=256, shuffle=False)))
+    for sample in samples.values():
+        whole = np.prod(sample["boxes"][:, 2:] - sample["boxes"][:, :2], axis=1)
+        assert sample["mask_areas"].shape == whole.shape
+        assert ((sample["mask_areas"] > 0) & (sample["mask_areas"] < whole)).all()
+    for key, areas in zip(batch["key"], batch["mask_areas"], strict=True):
+        np.testing.assert_allclose(areas, samples[key]["mask_areas"] / 4, rtol=1e-3)
+    assert run("export", built, "--as", "coco", "--to", tmp_path / "c", "--without-images") == 0
+    told = json.loads((tmp_path / "c" / "annotations" / "person_keypoints.json").read_text())
+    areas = np.concatenate([samples[key]["mask_areas"] for key in sorted(samples)])
+    np.testing.assert_allclose([one["area"] for one in told["annotations"]], areas, rtol=1e-5)
+
+
 def test_the_root_is_sound(built, capsys):
     assert run("verify", built) == 0
     assert "all is well" in capsys.readouterr().out

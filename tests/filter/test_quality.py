@@ -111,7 +111,9 @@ def test_what_is_measured_counts_and_only_the_watermark_is_the_tables(weights):
     assert found["watermark_score"] == [0.25] * 5
     words = scorer.texts.embed(["a man", "two women"])
     similar = (embeddings[[0, 3]] * words).sum(-1)
-    assert found["text_similarity"] == pytest.approx([similar[0], None, None, similar[1], None])
+    # fp32 cosines: batches of other sizes round otherwise on some processors.
+    wanted = [similar[0], None, None, similar[1], None]
+    assert found["text_similarity"] == pytest.approx(wanted, abs=1e-7)
     assert np.allclose(found["embedding"], embeddings, atol=1e-3)
     assert np.allclose(np.linalg.norm(np.array(found["embedding"], float), axis=1), 1, atol=1e-3)
 

@@ -232,7 +232,7 @@ def test_the_area_in_the_ledger_is_the_true_share_of_peoples_pixels(built):
     assert {row["status"] for row in rows} == {"kept", "rejected"}
 
 
-def test_areas_of_single_boxes_stay_out_of_samples(built):
+def test_people_of_samples_tell_their_own_masks_and_the_index_their_sum(built):
     _, root = built
     with humanverse.open(root) as dataset:
         assert "mask_areas" not in dataset.table.schema.names
@@ -242,4 +242,7 @@ def test_areas_of_single_boxes_stay_out_of_samples(built):
             described = [m for m in tar.getmembers() if m.name.endswith(".json")]
             assert described
             for member in described:
-                assert "mask_areas" not in json.load(tar.extractfile(member))
+                told = json.load(tar.extractfile(member))
+                assert "mask_areas" not in told
+                mine = [person["mask_area"] for person in told["people"]]
+                assert sum(mine) == pytest.approx(told["person_area"], abs=1e-5)
