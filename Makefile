@@ -4,13 +4,14 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 RECIPE ?= pipelines/humanverse.py
 OUT ?= runs/humanverse
-TO ?= $(OUT)-img2dataset
+TO ?= $(OUT)-$(AS)
 INPUT ?=
 SET ?=
 RUNNER ?= auto
 RETRY ?=
 FROM ?=
 ONLY ?=
+AS ?= img2dataset
 DATA ?= runs/demo
 RUN ?= runs/train
 TRAIN ?= demo
@@ -19,10 +20,10 @@ PROMPT ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate encode select pack build status verify report export takedown train refine sample train-proof chaos schemas soak lock clean
+.PHONY: help setup demo test check format plan collect filter annotate encode select pack build status verify report stats export evaluate takedown train refine sample train-proof chaos schemas soak lock clean
 
 help: ## list the targets
-	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [TO=runs/humanverse-img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
+	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [AS=img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 setup: .venv/ready ## the environment in .venv, hash for hash as locked, and the lite models' weights
@@ -81,8 +82,17 @@ status: ## the funnel of OUT so far
 verify: ## re-read OUT and prove it whole
 report: ## a static page on OUT
 
-export: setup ## what was collected in OUT, as img2dataset writes it, into TO
-	$(BIN)/humanverse export $(OUT) --as img2dataset --to $(TO)
+export: setup ## what OUT holds, in another tool's layout (AS=coco-wholebody), into TO
+	$(BIN)/humanverse export $(OUT) --as $(AS) --to $(TO)
+
+stats: setup ## questions to OUT's ledger
+	$(BIN)/humanverse stats $(OUT)
+
+evaluate: setup ## paint one sample for each of DATA by RUN into RUN-set, and measure them: METRICS=kid,fid
+	$(BIN)/humanverse sample --checkpoint $(RUN) --of $(DATA) --out $(RUN)-set
+	$(BIN)/humanverse evaluate --real $(DATA) --generated $(RUN)-set --out $(RUN)-set-measured \
+		$(if $(METRICS),--metrics $(METRICS)) $(if $(INCEPTION),--inception $(INCEPTION)) \
+		$(if $(CLIP),--clip $(CLIP))
 
 takedown: setup ## remove from OUT what the list FROM names, for good
 	$(BIN)/humanverse takedown $(OUT) --from $(FROM)
