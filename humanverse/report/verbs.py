@@ -14,13 +14,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     status = verbs.add_parser("status", help=text, description=text)
     status.add_argument("root", metavar="ROOT")
     status.add_argument("--follow", action="store_true", help="look again until all is done")
-    status.add_argument("--every", type=float, default=2.0, metavar="SECONDS")
+    status.add_argument("--every", type=_positive, default=2.0, metavar="SECONDS")
     status.add_argument("--json", action="store_true", help="one JSON object")
     status.set_defaults(verb=_status)
     text = "a static page: funnel, hosts, speeds, distributions, pictures with their labels"
     report = verbs.add_parser("report", help=text, description=text)
     report.add_argument("root", metavar="ROOT")
-    report.add_argument("--pictures", type=int, default=24, help="kept ones that are shown")
+    report.add_argument("--pictures", type=_count, default=24, help="kept ones that are shown")
     report.add_argument("--seed", type=int, default=0, help="of their choice")
     report.set_defaults(verb=_report)
     _add_stats(verbs)
@@ -37,7 +37,7 @@ def _add_stats(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="SCORE=VALUE[,VALUE]",
         help="what other thresholds would keep, as person_area=0.1,0.2",
     )
-    stats.add_argument("--limit", type=int, default=20, help="rows of a ready answer")
+    stats.add_argument("--limit", type=_count, default=20, help="rows of an answer; 0: all")
     stats.add_argument("--csv", action="store_true", help="for programs")
     stats.set_defaults(verb=_stats)
 
@@ -65,7 +65,7 @@ def _report(args: argparse.Namespace) -> int:
     from humanverse.layers.store import Store
     from humanverse.report.page import write_report
 
-    print(write_report(Store(args.root), pictures=max(args.pictures, 0), seed=args.seed))
+    print(write_report(Store(args.root), pictures=args.pictures, seed=args.seed))
     return 0
 
 
@@ -91,6 +91,22 @@ def _stats(args: argparse.Namespace) -> int:
         else:
             answer(title, table)
     return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("a number from 0 is wanted")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("more than 0 seconds are wanted")
+    return seconds
 
 
 def _thresholds(told: str) -> tuple[str, list[float]]:
