@@ -23,10 +23,8 @@ from humanverse.sources import SOURCES
 from humanverse.sources.images import holds_images
 from humanverse.sources.table import columns_of, recognise, relation
 
-MOST = 4_000_000
-"""Rows that are planned as they are."""
 WANTED = 500_000
-"""Rows that are left at least where there are more."""
+"""Rows that are left at least: tables of less than 16 times as many are planned as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def thinned(inputs: Sequence[Path], plan: Plan, seed: int, scratch: Path) -> Thi
                 raise UsageError(f"{nameless[0]}: a table is Parquet, CSV, TSV or JSON Lines")
             rows = sum(_count(db, link) for link in links)
             digits = 0
-            while rows > MOST and rows / 16 ** (digits + 1) >= WANTED:
+            while rows / 16 ** (digits + 1) >= WANTED:
                 digits += 1
             if digits == 0:
                 return Thinned(list(inputs), 0, 1.0)

@@ -97,6 +97,13 @@ class PacedCollect(HashCopies):
 
 
 @dataclass
+class PacedAlone(PacedCollect):
+    """The same with one unit in hand at a time, as a stage that computes has."""
+
+    resources: ClassVar[Resources] = Resources()
+
+
+@dataclass
 class PacedDetect(BaseStage):
     """A pool that looks at every picture and says nothing of it."""
 
