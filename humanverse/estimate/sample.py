@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from humanverse.estimate.thin import thinned
 from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
 from humanverse.layers.timings import Timing
+from humanverse.pack.card import write_card
 from humanverse.pack.shards import pack
 from humanverse.recipe import SLICES, Recipe
 from humanverse.run.build import Settings, Watcher, prepare
@@ -40,7 +40,7 @@ class Built:
     ends: dict[str, int]
     """Rows set aside, by reason."""
     bytes: dict[str, int]
-    """Of its layers and, as `shards`, of its samples."""
+    """Of its layers and, as `shards`, its part of them by the rows kept."""
     timings: list[Timing]
     committing: float
     """Seconds, after its last stage."""
@@ -132,11 +132,10 @@ def take_sample(
     begun = time.monotonic()
     shards = _packed(store, recipe)
     packing = time.monotonic() - begun
-    commits = [seen.commits[task.unit.name] for task in drawn]
-    # A unit's part of them is that of the pictures and maps that its layers hold for them.
-    parts = _dealt(shards, [_members(commit) for commit, _ in commits])
-    built = [_built(task, *of, part) for task, of, part in zip(drawn, commits, parts, strict=True)]
+    built = [_built(task, *seen.commits[task.unit.name]) for task in drawn]
     kept = sum(one.kept for one in built)
+    for one in built:
+        one.bytes["shards"] = shards * one.kept // max(kept, 1)
     whole = thin.rows or sum(manifest["rows"] for manifest in plan.manifests(store))
     return Sample(
         built,
@@ -188,29 +187,21 @@ def _run(store: Store, work: Work, drawn: list[Task], watcher: Watcher) -> _Seen
 
 
 def _packed(store: Store, recipe: Recipe) -> int:
-    """Bytes of the shards of all that was built, packed as one."""
+    """Bytes of the shards of all that was built, packed as one: what a file costs by itself would
+    weigh too much in one of a single unit.
+    """
     units = len(plan.units(store))
     shards = pack(store, fingerprints(recipe.stages()), units, caption=recipe.pack.caption)
+    write_card(store, shards)
     return sum(shard.tar_bytes + store.size(shard.parquet) for shard in shards)
 
 
-def _dealt(whole: int, amounts: Sequence[int]) -> list[int]:
-    """Parts of a whole, by the amounts."""
-    ends = [whole * so_far // max(sum(amounts), 1) for so_far in accumulate(amounts, initial=0)]
-    return [end - begin for begin, end in pairwise(ends)]
-
-
-def _members(commit: Commit) -> int:
-    return sum(layer.tar.bytes for layer in commit.layers.values() if layer.tar)
-
-
-def _built(task: Task, commit: Commit, committing: float, shards: int) -> Built:
+def _built(task: Task, commit: Commit, committing: float) -> Built:
     ends = Counter[str]()
     for layer in commit.layers.values():
         ends.update(layer.reasons)
     amounts = {name: sum(f.bytes for f in layer.files) for name, layer in commit.layers.items()}
     kept = commit.rows - ends.total()
-    amounts["shards"] = shards
     return Built(commit.rows, kept, dict(ends), amounts, list(task.timings), committing)
 
 
