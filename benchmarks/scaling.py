@@ -30,7 +30,7 @@ from humanverse.layers.timings import Timing, covered, read_timings
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe
-from humanverse.run.build import Outcome, Settings, build
+from humanverse.run.build import Outcome, Settings, Watcher, build
 from humanverse.testing.paced import PacedAlone, PacedCollect, PacedDetect
 from humanverse.testing.stages import HashDetect
 
@@ -65,10 +65,14 @@ def urls(folder: Path, rows: int) -> Path:
     return path
 
 
-def made(recipe: Recipe, units: int, folder: Path) -> tuple[Outcome, list[list[Timing]]]:
+def made(
+    recipe: Recipe, units: int, folder: Path, watcher: Watcher | None = None
+) -> tuple[Outcome, list[list[Timing]]]:
     """A build by Ray, which runs already, and what its units took."""
     table = urls(folder, units * recipe.plan.unit_rows)
-    outcome = build(recipe, [table], folder / "root", packed=False, settings=Settings("ray"))
+    outcome = build(
+        recipe, [table], folder / "root", packed=False, settings=Settings("ray"), watcher=watcher
+    )
     return outcome, read_timings(Store(folder / "root"))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
@@ -22,12 +23,13 @@ from scaling import made, ray_of, urls
 
 from humanverse import plan
 from humanverse.filter.people import ChoosePeople
+from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
 from humanverse.layers.timings import Timing, read_timings, speeds_of
 from humanverse.pack import Pack
 from humanverse.plan import Plan
 from humanverse.recipe import Recipe
-from humanverse.run.build import Settings, build
+from humanverse.run.build import Settings, Watcher, build
 from humanverse.run.work import OVERLAP
 from humanverse.simulate.cluster import Cluster, Workers, cluster
 from humanverse.simulate.local import local
@@ -135,13 +137,36 @@ def _build(folder: Path, made_by: Recipe, count: int) -> list[list[Timing]]:
     return read_timings(Store(folder / "root"))
 
 
+class Driver(Watcher):
+    """CPU and wall seconds of this process, which is Ray's driver, at every commit."""
+
+    def __init__(self) -> None:
+        self.spent: list[tuple[float, float]] = []
+
+    def commits(self, commit: Commit) -> None:  # noqa: ARG002
+        """Note them."""
+        self.spent.append((time.process_time(), time.monotonic()))
+
+    def a_unit(self) -> tuple[float, float]:
+        """CPU and wall seconds from commit to commit."""
+        first, last = np.array(self.spent[0]), np.array(self.spent[-1])
+        cpu, wall = (last - first) / (len(self.spent) - 1)
+        return float(cpu), float(wall)
+
+
 def by_ray(count: int, cpus: int) -> list[dict]:
     """The Ray runner, on so many logical CPUs; its pools' sizes are as it chose them."""
+    with tempfile.TemporaryDirectory() as folder, ray_of(cpus):
+        made(recipe(0.0, 0.0, 0.0), 2 * count, Path(folder), driver := Driver())
+    cpu, wall = driver.a_unit()
+    hop = cpu / 2
+    print(f"ray, nothing to do: {wall * 1000:.0f} ms a unit, {cpu * 1000:.0f} of the driver's CPU")
     with tempfile.TemporaryDirectory() as folder, ray_of(cpus):
         _, units = made(recipe(0.05, 0.2, 0.0), count, Path(folder))
         cost = beside(units, "look")
     print(f"ray: {cost * 1000:.0f} ms a unit beside its stages")
-    figures = []
+    figures = [figure("ray: driver's CPU, a unit and pool", hop * 1000, "ms", None, "lower")]
+    figures.append(figure("ray: a unit beside its stages", cost * 1000, "ms", None, "lower"))
     for name, (waits, looks, spread) in KINDS.items():
         fetch, look = 2 * waits, 4 * looks
         with tempfile.TemporaryDirectory() as folder, ray_of(cpus):
@@ -152,7 +177,7 @@ def by_ray(count: int, cpus: int) -> list[dict]:
             Workers("collect", workers["collect"], OVERLAP),
             Workers("look", workers["look"]),
         )
-        told = cluster(times + np.array([0, cost]), Cluster(pools, item=0))
+        told = cluster(times + np.array([0, cost]), Cluster(pools, item=0, hop=hop))
         title = f"ray, {pools[0].count} and {pools[1].count} workers, {name}"
         figures += compare(title, told, units, {"collect": "collect", "look": "look"})
     return figures

@@ -134,7 +134,9 @@ class _Run:
         """The first unit of the next wave."""
         self.driver = self.store = self.driven = self.stored = 0.0
         """Until when driver and store are busy, and how long they were."""
-        self.between = 0.0
+        self.between = self.draining = 0.0
+        self.handed = 0.0
+        """When the first pool last began a unit."""
         self.redone = 0
 
     def run(self) -> Simulated:
@@ -150,7 +152,8 @@ class _Run:
         busy = {pool.of.name: pool.busy / (pool.of.count * whole) for pool in self.pools}
         busy |= {"driver": self.driven / whole} if self.on.hop or self.on.item else {}
         busy |= {"store": self.stored / whole} if self.on.requests else {}
-        return Simulated(now, self.commits, busy, self.redone, self.between / whole)
+        shares = (self.between / whole, self.draining / whole)
+        return Simulated(now, self.commits, busy, self.redone, *shares)
 
     def at(self, time: float, what: str, *told: int) -> None:
         self.count += 1
@@ -186,6 +189,7 @@ class _Run:
         self.commits.append(now)
         self.left -= 1
         if not self.left:
+            self.draining += now - self.handed
             self.wave(now)
 
     def on_lost(self, now: float) -> None:
@@ -222,6 +226,7 @@ class _Run:
             while pool.queue and (worker := pool.worker()) is not None and self.room(place):
                 unit = pool.queue.popleft()
                 pool.take(unit, worker, now)
+                self.handed = now if place == 0 else self.handed
                 self.driver = max(self.driver, now) + self.on.hop
                 self.driven += self.on.hop
                 ends = self.driver + self.times[unit][place]

@@ -23,6 +23,8 @@ class Simulated:
     """Units whose work was lost with a node, and done again."""
     between: float
     """Share of the time in which a wave was being started and nothing could run."""
+    draining: float = 0.0
+    """Share of the time in which the first pool had nothing left to begin in its wave."""
 
     @property
     def idle(self) -> dict[str, float]:
@@ -31,8 +33,8 @@ class Simulated:
 
     @property
     def limit(self) -> str:
-        """What the run waits for: the busiest of pools, driver and store, or the waves' starts."""
-        return max(self.busy | {"waves": self.between}, key=self._share)
+        """What it waits for: the busiest of pools, driver and store, or waves that begin or end."""
+        return max([*self.busy, "waves"], key=self._share)
 
     @property
     def units_a_second(self) -> float:
@@ -49,7 +51,7 @@ class Simulated:
         return (high - low) / span if span > 0 else self.units_a_second
 
     def _share(self, name: str) -> float:
-        return self.between if name == "waves" else self.busy[name]
+        return self.between + self.draining if name == "waves" else self.busy[name]
 
 
 def spread_of(runs: list[Simulated]) -> tuple[float, float]:
