@@ -15,8 +15,10 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verb = verbs.add_parser("estimate", help=text, description=text)
     verb.add_argument("recipe", help="a recipe file, or the name of a shipped one")
     verb.add_argument("--input", nargs="+", required=True, metavar="TABLE")
-    verb.add_argument("--units", type=int, default=20, help="to build, drawn at random; 2 at least")
-    verb.add_argument("--seed", type=int, default=0, help="of the draw")
+    verb.add_argument(
+        "--units", type=int, default=20, metavar="N", help="to build, drawn at random; 2 at least"
+    )
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
     verb.add_argument(
         "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", dest="assignments"
     )

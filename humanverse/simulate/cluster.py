@@ -22,8 +22,8 @@ from humanverse.simulate.run import Simulated
 
 START = 15.0
 """Seconds until the actors of a wave have begun, without the loading of models."""
-HOP = 0.02
-"""Seconds of Ray's driver, a unit and pool."""
+HOP = 0.007
+"""CPU seconds of Ray's driver, a unit and pool (benchmarks/simulation.py, Ray 2.60)."""
 
 
 @dataclass(frozen=True, slots=True)
