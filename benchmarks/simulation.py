@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
@@ -22,7 +23,6 @@ from common import figure, write
 from scaling import made, ray_of, urls
 
 from humanverse import plan
-from humanverse.filter.people import ChoosePeople
 from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
 from humanverse.layers.timings import Timing, read_timings, speeds_of
@@ -34,8 +34,8 @@ from humanverse.run.work import OVERLAP
 from humanverse.simulate.cluster import Cluster, Workers, cluster
 from humanverse.simulate.local import local
 from humanverse.simulate.run import Simulated
-from humanverse.testing.paced import PacedCollect, PacedDetect, pace
-from humanverse.testing.stages import HashDetect, is_gone
+from humanverse.testing.paced import PacedAlone, PacedCollect, PacedDetect, pace
+from humanverse.testing.stages import is_gone
 
 
 def recipe(fetch: float, look: float, spread: float, cpus: float = 1.0) -> Recipe:
@@ -44,11 +44,7 @@ def recipe(fetch: float, look: float, spread: float, cpus: float = 1.0) -> Recip
         name="asleep",
         plan=Plan(unit_rows=4),
         collect=[PacedCollect(seconds=fetch, spread=spread)],
-        filter=[
-            PacedDetect(seconds=look, spread=spread, cpus=cpus),
-            HashDetect(),
-            ChoosePeople(min_people=0, min_area=0),
-        ],
+        filter=[PacedDetect(seconds=look, spread=spread, cpus=cpus)],
         pack=Pack(units_per_shard=100),
     )
 
@@ -154,33 +150,81 @@ class Driver(Watcher):
         return float(cpu), float(wall)
 
 
-def by_ray(count: int, cpus: int) -> list[dict]:
-    """The Ray runner, on so many logical CPUs; its pools' sizes are as it chose them."""
-    with tempfile.TemporaryDirectory() as folder, ray_of(cpus):
-        made(recipe(0.0, 0.0, 0.0), 2 * count, Path(folder), driver := Driver())
-    cpu, wall = driver.a_unit()
-    hop = cpu / 2
-    print(f"ray, nothing to do: {wall * 1000:.0f} ms a unit, {cpu * 1000:.0f} of the driver's CPU")
-    with tempfile.TemporaryDirectory() as folder, ray_of(cpus):
-        _, units = made(recipe(0.05, 0.2, 0.0), count, Path(folder))
-        cost = beside(units, "look")
-    print(f"ray: {cost * 1000:.0f} ms a unit beside its stages")
-    figures = [figure("ray: driver's CPU, a unit and pool", hop * 1000, "ms", None, "lower")]
-    figures.append(figure("ray: a unit beside its stages", cost * 1000, "ms", None, "lower"))
-    for name, (waits, looks, spread) in KINDS.items():
-        fetch, look = 2 * waits, 4 * looks
-        with tempfile.TemporaryDirectory() as folder, ray_of(cpus):
-            _, units = made(recipe(fetch, look, spread), count, Path(folder))
-            times = known(Store(Path(folder) / "root"), fetch, look, spread)
-        _, _, workers = seen(units)
-        pools = (
-            Workers("collect", workers["collect"], OVERLAP),
-            Workers("look", workers["look"]),
+def by_ray(count: int) -> list[dict]:
+    """The Ray runner: a collector and a looker, all that there is room for, and one pool alone."""
+    with ray_of(3):
+        with tempfile.TemporaryDirectory() as folder:
+            made(recipe(0.0, 0.0, 0.0, 2.0), 2 * count, Path(folder), driver := Driver())
+        cpu, wall = driver.a_unit()
+        print(
+            f"ray, nothing to do: {wall * 1000:.0f} ms a unit, {cpu * 1000:.0f} of its driver's CPU"
         )
-        told = cluster(times + np.array([0, cost]), Cluster(pools, item=0, hop=hop))
-        title = f"ray, {pools[0].count} and {pools[1].count} workers, {name}"
-        figures += compare(title, told, units, {"collect": "collect", "look": "look"})
+        with tempfile.TemporaryDirectory() as folder:
+            _, units = made(recipe(0.05, 0.2, 0.0, 2.0), count, Path(folder))
+        cost = beside(units, "look")
+        print(f"ray: {cost * 1000:.0f} ms a unit beside its stages")
+        figures = [figure("ray: driver's CPU, a unit and pool", cpu * 500, "ms", None, "lower")]
+        figures.append(figure("ray: a unit beside its stages", cost * 1000, "ms", None, "lower"))
+        for name, (waits, looks, spread) in KINDS.items():
+            fetch, look = 2 * waits, 2 * looks
+            with tempfile.TemporaryDirectory() as folder:
+                _, units = made(recipe(fetch, look, spread, 2.0), count, Path(folder))
+                times = known(Store(Path(folder) / "root"), fetch, look, spread)
+            pools = (Workers("collect", 1, OVERLAP), Workers("look", 1))
+            told = cluster(times + np.array([0, cost]), Cluster(pools, item=0, hop=cpu / 2))
+            shares = {"collect": "collect", "look": "look"}
+            figures += middle(f"ray, 1 and 1 workers, {name}", told, units, shares)
+        with tempfile.TemporaryDirectory() as folder:
+            _, units = made(alone(2.0, 0.6), 2 * count, Path(folder))
+            times = known(Store(Path(folder) / "root"), 2.0, 0.0, 0.6)[:, :1]
+        pools = (Workers("collect", 3),)
+        told = cluster(times + cost, Cluster(pools, item=0, hop=cpu / 2))
+        figures += middle("ray, 3 workers of one pool", told, units, {"collect": "collect"})
     return figures
+
+
+def alone(seconds: float, spread: float) -> Recipe:
+    """One pool, with one unit in hand of a worker."""
+    return Recipe(
+        name="asleep",
+        plan=Plan(unit_rows=4),
+        collect=[PacedAlone(seconds=seconds, spread=spread)],
+        pack=Pack(units_per_shard=100),
+    )
+
+
+def middle(
+    title: str, told: Simulated, units: list[list[Timing]], names: dict[str, str]
+) -> list[dict]:
+    """The time between a fifth and nine tenths of the units, and busy shares in it, told over real.
+
+    Actors begin one by one on a busy machine, which is not simulated.
+    """
+    ends = np.sort([max(t.begun + t.seconds for t in unit) for unit in units])
+    low, high = len(ends) // 5, len(ends) * 9 // 10
+    span, simulated = ends[high] - ends[low], told.commits[high] - told.commits[low]
+    inside = [
+        [_cut(t, ends[low], ends[high]) for t in unit if _cut(t, ends[low], ends[high]).seconds > 0]
+        for unit in units
+    ]
+    _, busy, _ = seen([unit for unit in inside if unit])
+    shares = ", ".join(
+        f"{theirs} {busy.get(theirs, 0):.2f} told {told.busy[ours]:.2f}"
+        for ours, theirs in names.items()
+    )
+    off = simulated / span - 1
+    print(f"{title}: {span:.1f} s, told {simulated:.1f} ({off:+.1%}); busy {shares}", flush=True)
+    figures = [figure(f"{title}: wall, told over real", simulated / span, "ratio", 1.0)]
+    figures[0]["band"] = [0.85, 1.15]
+    for ours, theirs in names.items():
+        share = abs(told.busy[ours] - busy.get(theirs, 0))
+        figures.append(figure(f"{title}: busy {theirs}, off by", share, "share", 0.15, "lower"))
+    return figures
+
+
+def _cut(timing: Timing, low: float, high: float) -> Timing:
+    begun, ended = max(timing.begun, low), min(timing.begun + timing.seconds, high)
+    return replace(timing, begun=begun, seconds=ended - begun)
 
 
 def main() -> None:
@@ -188,14 +232,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--units", type=int, default=60)
-    parser.add_argument("--cpus", type=int, default=5, help="logical, of the Ray runs")
     parser.add_argument("--only", choices=("local", "ray"))
     args = parser.parse_args()
     figures: list[dict] = []
     if args.only != "ray":
         figures += locally(args.units)
     if args.only != "local":
-        figures += by_ray(2 * args.units, args.cpus)
+        figures += by_ray(args.units)
     offs = [abs(f["value"] - 1) for f in figures if f["name"].endswith("told over real")]
     print(f"wall times off by {mean(offs):.1%} on average, {max(offs):.1%} at most")
     write(figures, args.json)

@@ -25,8 +25,8 @@ URLS = 2.8e9
 HOUR, DAY = 3600.0, 86400.0
 OUTPAINT = 80e12 / 790e12
 """GPU seconds a picture at the ceiling: 50 steps of Stable Diffusion 2's U-Net at 512, twice for
-guidance, 0.8 TFLOP each (the network's size, not measured here). The paper outpaints; our recipe does
-not unless it is told to.
+guidance, 0.8 TFLOP each (the network's size, not measured here). The paper outpaints; our recipe
+only if it is told to.
 """
 PAPER = 640 * 14 * 24.0
 """V100-hours of the paper."""
