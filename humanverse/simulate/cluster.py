@@ -22,7 +22,7 @@ from humanverse.simulate.run import Simulated
 
 START = 15.0
 """Seconds until the actors of a wave have begun, without the loading of models."""
-HOP = 0.007
+HOP = 0.006
 """CPU seconds of Ray's driver, a unit and pool (benchmarks/simulation.py, Ray 2.60)."""
 
 
