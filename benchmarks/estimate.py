@@ -188,7 +188,9 @@ def times(runs: int, units: int) -> list[dict]:
         for seed in range(runs):
             with tempfile.TemporaryDirectory() as folder:
                 path, recipe = table(Path(folder), units * 40, seed), paced(kind)
-                sample = take_sample(recipe, [path], Path(folder) / "a", 20, seed, Watcher())
+                sample = take_sample(
+                    recipe, [path], Path(folder) / "a", units // 3, seed, Watcher()
+                )
                 told = whole(sample, Prices(), None)
                 begun = time.monotonic()
                 done = build(recipe, [path], Path(folder) / "b", settings=Settings("local"))

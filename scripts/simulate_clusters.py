@@ -214,7 +214,8 @@ def plot(path: Path) -> None:
         axis.set_xlabel(name)
         axis.set_ylabel("URLs a second")
         axis.legend(fontsize=7)
-        axis.set_ylim(bottom=0)
+        if axis is not axes[0, 0]:
+            axis.set_ylim(bottom=0)
     for axis in axes.flat[:3]:
         axis.set_xscale("log")
     axes[0, 0].set_yscale("log")
