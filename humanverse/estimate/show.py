@@ -48,16 +48,16 @@ def _tables(told: Estimate) -> Iterator[Table]:
     yield sizes
     hours = _table("worker-hours")
     for one in told.needed:
-        kind, amount = "CPU", one.cpu_hours
-        if one.gpu_hours.value:
-            kind, amount = "GPU", one.gpu_hours
-        hours.add_row(f"{one.stage}, {kind}", *_cells(amount, _hours))
-    hours.add_row("CPU time by the system", *_cells(told.cpu_measured, _hours), style="dim")
+        kind, amount = "CPU", one.cpu_number
+        if one.gpu_number.value:
+            kind, amount = "GPU", one.gpu_number
+        hours.add_row(f"{one.stage}, {kind}", *_cells(amount, _number))
+    hours.add_row("CPU time by the system", *_cells(told.cpu_measured, _number), style="dim")
     yield hours
     if told.cost:
         cost = _table("cost")
         for name, amount in told.cost.items():
-            cost.add_row(name, *_cells(amount, lambda value: f"{value:,.2f}"))
+            cost.add_row(name, *_cells(amount, _number))
         yield cost
     walls = _table("wall time")
     walls.add_row("on this machine", *_cells(told.here.seconds, spanned))
@@ -78,7 +78,7 @@ def _lines(told: Estimate, unselected: bool) -> Iterator[str]:
         )
     if unselected:
         yield "near-duplicates, which the recipe leaves out, are still among the kept"
-    if any(one.gpu_hours.value for one in told.needed):
+    if any(one.gpu_number.value for one in told.needed):
         yield "GPU-hours are those of this machine's devices: other ones need others"
 
 
@@ -104,5 +104,5 @@ def _count(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _hours(number: float) -> str:
+def _number(number: float) -> str:
     return f"{number:,.1f}" if number >= 10 else f"{number:.3g}"
