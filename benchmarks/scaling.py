@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -136,17 +137,19 @@ class Peak:
         self._thread.join()
 
     def _look(self) -> None:
+        from ray._private.internal_api import memory_summary
+
         me = psutil.Process()
         while not self._ended.wait(0.5):
             workers = 0
             for child in me.children(recursive=True):
                 try:
-                    if child.name().startswith("ray::_MapWorker") or "ray::" in child.name():
+                    if "ray::" in child.name():
                         workers += child.memory_full_info().uss
-                    elif child.name() == "raylet":
-                        self.store = max(self.store, child.memory_info().shared)
                 except psutil.Error:
                     continue
+            told = re.search(r"Plasma memory usage (\d+) MiB", memory_summary(stats_only=True))
+            self.store = max(self.store, int(told[1]) << 20 if told else 0)
             self.driver = max(self.driver, me.memory_full_info().uss)
             self.workers = max(self.workers, workers)
             files = [p.stat().st_size for p in self._at.rglob("*") if p.is_file()]

@@ -48,9 +48,9 @@ def _tables(told: Estimate) -> Iterator[Table]:
     yield sizes
     hours = _table("worker-hours")
     for one in told.needed:
-        kind, amount = "CPU", one.cpu_number
-        if one.gpu_number.value:
-            kind, amount = "GPU", one.gpu_number
+        kind, amount = "CPU", one.cpu_hours
+        if one.gpu_hours.value:
+            kind, amount = "GPU", one.gpu_hours
         hours.add_row(f"{one.stage}, {kind}", *_cells(amount, _number))
     hours.add_row("CPU time by the system", *_cells(told.cpu_measured, _number), style="dim")
     yield hours
@@ -78,7 +78,7 @@ def _lines(told: Estimate, unselected: bool) -> Iterator[str]:
         )
     if unselected:
         yield "near-duplicates, which the recipe leaves out, are still among the kept"
-    if any(one.gpu_number.value for one in told.needed):
+    if any(one.gpu_hours.value for one in told.needed):
         yield "GPU-hours are those of this machine's devices: other ones need others"
 
 
