@@ -60,18 +60,20 @@ def test_of_what_was_never_seen_the_rule_of_three_tells_the_most():
     assert share([100] * 3, [100] * 3, 50) == Interval(1.0, 0.99, 1.0)
 
 
-@given(st.floats(0.1, 0.5), st.sampled_from([0.0, 0.05, 0.2]), st.sampled_from([5, 10, 20]))
+@pytest.mark.parametrize("drawn", [5, 10, 20])
+@pytest.mark.parametrize("alike", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("truth", [0.1, 0.3, 0.5])
 def test_intervals_hold_the_truth_as_often_as_they_say(truth, alike, drawn):
     """Units whose rows are kept or lost together, as a share `alike` of their variance."""
     random = np.random.default_rng(1)
     if alike:
         sums = 1 / alike - 1
-        shares = random.beta(truth * sums, (1 - truth) * sums, (200, drawn))
+        shares = random.beta(truth * sums, (1 - truth) * sums, (1000, drawn))
     else:
-        shares = np.full((200, drawn), truth)
+        shares = np.full((1000, drawn), truth)
     kept, rows = random.binomial(200, shares), np.full(drawn, 200)
     told = [share(one, rows, 10**9) for one in kept]
-    assert sum(one.low <= truth <= one.high for one in told) >= 0.88 * len(told)
+    assert sum(one.low <= truth <= one.high for one in told) >= 0.9 * len(told)
 
 
 def test_sums_of_figures_out_of_the_same_units_are_never_too_narrow():
