@@ -137,9 +137,10 @@ class Peak:
         self._thread.join()
 
     def _look(self) -> None:
+        from ray import get_runtime_context
         from ray._private.internal_api import memory_summary
 
-        me = psutil.Process()
+        me, address = psutil.Process(), get_runtime_context().gcs_address
         while not self._ended.wait(0.5):
             workers = 0
             for child in me.children(recursive=True):
@@ -148,7 +149,8 @@ class Peak:
                         workers += child.memory_full_info().uss
                 except psutil.Error:
                     continue
-            told = re.search(r"Plasma memory usage (\d+) MiB", memory_summary(stats_only=True))
+            summary = memory_summary(address, stats_only=True)  # others' clusters may run here
+            told = re.search(r"Plasma memory usage (\d+) MiB", summary)
             self.store = max(self.store, int(told[1]) << 20 if told else 0)
             self.driver = max(self.driver, me.memory_full_info().uss)
             self.workers = max(self.workers, workers)
