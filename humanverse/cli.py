@@ -11,6 +11,7 @@ from pathlib import Path
 
 from humanverse import terminal
 from humanverse.errors import HumanverseError, UsageError
+from humanverse.estimate import verbs as estimating
 from humanverse.evaluate import verbs as evaluating
 from humanverse.export import verbs as exporting
 from humanverse.recipe import SLICES
@@ -66,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     exporting.add(verbs)
     training.add(verbs)
     evaluating.add(verbs)
+    estimating.add(verbs)
     return parser
 
 

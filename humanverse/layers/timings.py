@@ -103,7 +103,7 @@ def speeds_of(units: Sequence[Sequence[Timing]]) -> Speeds:
     """What the timings of some units say of each stage, in the order in which they are run."""
     flat = [timing for timings in units for timing in timings]
     order = {timing.stage: timing for timings in units for timing in timings}
-    elapsed = _covered(flat)
+    elapsed = covered(flat)
     return Speeds([_speed(name, flat, elapsed) for name in order], len(units), elapsed)
 
 
@@ -111,8 +111,8 @@ def _speed(stage: str, timings: Sequence[Timing], elapsed: float) -> Speed:
     mine = [timing for timing in timings if timing.stage == stage]
     pool = mine[-1].pool
     workers = sorted({timing.worker for timing in timings if timing.pool == pool})
-    busy = sum(_covered([t for t in timings if (t.pool, t.worker) == (pool, w)]) for w in workers)
-    ran = sum(_covered([t for t in mine if t.worker == w]) for w in workers)
+    busy = sum(covered([t for t in timings if (t.pool, t.worker) == (pool, w)]) for w in workers)
+    ran = sum(covered([t for t in mine if t.worker == w]) for w in workers)
     rows = sum(timing.rows for timing in mine)
     rate = rows / ran * len(workers) if ran else 0.0
     whole = elapsed * len(workers) or 1.0
@@ -120,7 +120,7 @@ def _speed(stage: str, timings: Sequence[Timing], elapsed: float) -> Speed:
     return Speed(stage, pool, rows, seconds, len(workers), busy / whole, ran / whole, rate)
 
 
-def _covered(timings: Sequence[Timing]) -> float:
+def covered(timings: Sequence[Timing]) -> float:
     """Seconds in which any of them ran."""
     if not timings:
         return 0.0
