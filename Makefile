@@ -20,7 +20,7 @@ PROMPT ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate encode select pack build status verify report stats export evaluate takedown train refine sample train-proof chaos schemas soak lock clean
+.PHONY: help setup demo test check format plan collect filter annotate encode select pack build status verify report estimate stats export evaluate takedown train refine sample train-proof chaos schemas soak lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [AS=img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
@@ -84,6 +84,9 @@ report: ## a static page on OUT
 
 export: setup ## what OUT holds, in another tool's layout (AS=coco-wholebody), into TO
 	$(BIN)/humanverse export $(OUT) --as $(AS) --to $(TO)
+
+estimate: setup ## what building INPUT will hold, need and cost
+	$(BIN)/humanverse estimate $(RECIPE) --input $(INPUT) $(foreach s,$(SET),--set $(s))
 
 stats: setup ## questions to OUT's ledger
 	$(BIN)/humanverse stats $(OUT)
