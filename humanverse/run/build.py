@@ -7,9 +7,9 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +54,8 @@ class Settings:
     """Try again what ended for these reasons: `transient`, or names with commas between them."""
     only: tuple[str, ...] = ()
     """Of the slices run, these stages alone, anew where their settings are others now."""
+    place: Mapping[str, str] = field(default_factory=dict)
+    """On a cluster: which workers run on nodes with which resource; see `humanverse.run.place`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def build(
     done, rolled = 0, _Rolled(store)
     with _interruptible(watcher) as interrupted, ExitStack() as stack:
         stack.callback(watcher.ends)
-        for commit in _run(store, tasks, work.stages, settings.runner, watcher):
+        for commit in _run(store, tasks, work.stages, settings, watcher):
             watcher.commits(commit)
             done += 1
             rolled.add(commit)
@@ -297,22 +299,23 @@ class _Rolled:
 
 
 def _run(
-    store: Store, tasks: Tasks, stages: Sequence[Stage], runner: Runner, watcher: Watcher
+    store: Store, tasks: Tasks, stages: Sequence[Stage], settings: Settings, watcher: Watcher
 ) -> Iterator[Commit]:
-    rows = tasks.rows
+    rows, runner = tasks.rows, settings.runner
     if not tasks:
         watcher.says("nothing to do: every unit is committed")
         return iter(())
     chosen = runner
     if runner == "auto":
-        chosen = "ray" if rows > SMALL and importlib.util.find_spec("ray") else "local"
+        large = rows > SMALL or settings.place
+        chosen = "ray" if large and importlib.util.find_spec("ray") else "local"
     why = f" (auto: {rows} rows)" if runner == "auto" else ""
     watcher.says(f"runner: {chosen}{why}")
     if chosen == "local":
         return run_local(store, tasks, stages, tasks.needed)
     from humanverse.run.ray import run_ray
 
-    return run_ray(store, tasks, stages, tasks.needed)
+    return run_ray(store, tasks, stages, tasks.needed, settings.place)
 
 
 @contextmanager

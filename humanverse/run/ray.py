@@ -10,7 +10,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -19,67 +19,94 @@ import pyarrow as pa
 from humanverse.errors import UsageError
 from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
+from humanverse.layers.timings import NODE
+from humanverse.run.place import SHARE, pool_sizes, refuse_nowhere, resource_of, store_share
 from humanverse.run.unit import Task, advance, commit, drop_dead_members, start
 from humanverse.run.work import OVERLAP, groups
 from humanverse.stage import Stage, unopened
 
 WAVE = 2000
 """Units a wave: the driver's memory grows with the blocks of one wave, not of the run."""
+UNBOUNDED = 100
+"""Nodes of a kind that an autoscaler may add without end: pools grow to that many at least."""
+NODE_DIGITS = 12
+"""Of a node's identity, which tell it from others."""
 TASK = "humanverse.task"
 """Column that carries a unit's task in its first row, so that no worker has to hold them all."""
 
 
 def run_ray(
-    store: Store, tasks: Iterable[Task], stages: Sequence[Stage], needed: Collection[str]
+    store: Store,
+    tasks: Iterable[Task],
+    stages: Sequence[Stage],
+    needed: Collection[str],
+    place: Mapping[str, str] | None = None,
 ) -> Iterator[Commit]:
     """Do the tasks and yield each commit; they come in any order; arguments as `run_local`'s.
 
     A cluster is joined where `RAY_ADDRESS` names one; else Ray is started here. Its ports ask for
-    a token, which Ray makes and checks by itself.
+    a token, which Ray makes and checks by itself. `place` says which workers are tied to nodes with
+    which resource of their own.
     """
-    ray = connected()
+    ray, place = connected(), place or {}
     stages = unopened(stages)
-    from ray.data import ActorPoolStrategy, DataContext, from_items
+    from ray.data import from_items
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = DataContext.get_current()
-    context.target_max_block_size = None  # a block is never cut: it is a unit
-    context.enable_progress_bars = False
-    # On a cluster pools grow with the work; here there is nobody to leave room for, and a pool
-    # that has to grow does so late.
-    shared = bool(os.environ.get("RAY_ADDRESS"))
-    pools, have = groups(stages), ray.cluster_resources()
-    if not shared:
-        _refuse_too_few_cpus(pools, have)
-        _refuse_too_few_gpus(pools, have)
-    sizes = _pool_sizes(pools, have)
+    context = _data_context()
+    shared, pools = joined(), groups(stages)
+    _refuse_what_cannot_run(ray, pools, place, shared=shared)
     left = iter(tasks)
     while wave := [{TASK: pickle.dumps(task)} for task in islice(left, WAVE)]:
         units = from_items(wave, override_num_blocks=len(wave))
+        # Nodes may have come since the last wave.
+        sizes = _pool_sizes(ray, pools, place)
+        share = store_share(pools, _nodes_there(ray), place)
+        context.override_object_store_memory_limit_fraction = share
         for index, group in enumerate(pools):
+            wants, resource = group[0].resources, resource_of(group, place)
             units = units.map_batches(
                 _Worker,
                 fn_constructor_args=(store, stages, group, index == len(pools) - 1, needed),
                 batch_size=None,
                 batch_format="pyarrow",
-                compute=ActorPoolStrategy(
-                    min_size=1 if shared else sizes[index],
-                    max_size=sizes[index],
-                    **(OVERLAPPING if group[0].resources.network else {}),
-                ),
-                num_cpus=group[0].resources.cpus,
-                num_gpus=group[0].resources.gpus or None,
+                compute=_strategy(sizes[index], overlapping=wants.network, shared=shared),
+                num_cpus=wants.cpus,
+                num_gpus=wants.gpus or None,
+                **({"resources": {resource: SHARE}} if resource else {}),
             )
         for row in units.iter_rows():
             yield Commit.from_json(row["commit"])
 
 
-OVERLAPPING: dict[str, Any] = {
-    "max_tasks_in_flight_per_actor": OVERLAP,
-    "max_concurrent_calls_per_actor": OVERLAP,
-    "enable_true_multi_threading": True,
-}
-"""For an actor that waits for the network: its stage shares one loop between the calls."""
+def _data_context() -> Any:
+    """How Ray Data is to treat blocks."""
+    from ray.data import DataContext
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.target_max_block_size = None  # a block is never cut: it is a unit
+    context.enable_progress_bars = False
+    return context
+
+
+def _strategy(most: int, *, overlapping: bool, shared: bool) -> Any:
+    """The pool of a group's actors.
+
+    On a cluster pools grow with the work: one does once its actors have 1.75 times as many calls in
+    hand as they run at a time, so they must be allowed more. Here there is nobody to leave room
+    for, and a pool that has to grow does so late.
+    """
+    from ray.data import ActorPoolStrategy
+
+    at_a_time = OVERLAP if overlapping else 1
+    return ActorPoolStrategy(
+        min_size=1 if shared else most,
+        max_size=most,
+        max_tasks_in_flight_per_actor=2 * at_a_time if shared or not overlapping else at_a_time,
+        # An actor that waits for the network: its stage shares one loop between the calls.
+        max_concurrent_calls_per_actor=at_a_time,
+        enable_true_multi_threading=overlapping,
+    )
 
 
 class _Worker:
@@ -95,6 +122,8 @@ class _Worker:
     ) -> None:
         self.store, self.stages = store, stages
         self.group, self.last = group, last
+        # Nodes of one machine have one host's name.
+        os.environ[NODE] = _node_id()
         for stage in group:
             if stage.name in needed:
                 stage.open()
@@ -119,8 +148,13 @@ class _Worker:
         return table.append_column(TASK, pa.array(told + [None] * (table.num_rows - 1)))
 
 
-def connected() -> Any:
-    """Ray, started here or joined where `RAY_ADDRESS` names a cluster, if it is not yet.
+def joined() -> bool:
+    """Whether a cluster is named, which others may use too and which may grow."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def imported() -> Any:
+    """Ray, quiet, and telling nobody.
 
     Raises:
         UsageError: it is not installed.
@@ -133,9 +167,19 @@ def connected() -> Any:
         import ray
     except ImportError as error:
         raise UsageError("this needs Ray: pip install 'humanverse[cluster]'") from error
+    return ray
+
+
+def connected() -> Any:
+    """Ray, started here or joined where `RAY_ADDRESS` names a cluster, if it is not yet.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    ray = imported()
     if not ray.is_initialized():
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-        if os.environ.get("RAY_ADDRESS"):
+        if joined():
             ray.init(**quiet)
         else:
             # Workers inherit it, and with it the folder of the recipe and its own stages.
@@ -177,12 +221,44 @@ def _refuse_too_few_gpus(pools: Sequence[Sequence[Stage]], have: dict[str, float
         )
 
 
-def _pool_sizes(pools: Sequence[Sequence[Stage]], have: dict[str, float]) -> list[int]:
-    """Actors a pool may grow to: each keeps room for one actor of every other pool."""
-    out = []
-    for pool in pools:
-        others = sum(p[0].resources.cpus for p in pools if p is not pool)
-        cpus = (have.get("CPU", 1) - others) / max(pool[0].resources.cpus, 0.01)
-        gpus = have.get("GPU", 0) / pool[0].resources.gpus if pool[0].resources.gpus else cpus
-        out.append(max(1, int(min(cpus, gpus))))
-    return out
+def _refuse_what_cannot_run(
+    ray: Any, pools: Sequence[Sequence[Stage]], place: Mapping[str, str], *, shared: bool
+) -> None:
+    if not shared:
+        if place:
+            raise UsageError("--place is for a cluster: name it by RAY_ADDRESS or --submit")
+        have = ray.cluster_resources()
+        _refuse_too_few_cpus(pools, have)
+        _refuse_too_few_gpus(pools, have)
+    else:
+        refuse_nowhere(pools, [*_nodes_there(ray), *_nodes_to_come(ray)], place)
+
+
+def _pool_sizes(ray: Any, pools: Sequence[Sequence[Stage]], place: Mapping[str, str]) -> list[int]:
+    """Most actors of each pool, on the nodes that are there or those that an autoscaler may make
+    of them: it adds nodes only for workers that wait.
+    """
+    there, to_come = _nodes_there(ray), _nodes_to_come(ray)
+    both = (pool_sizes(pools, nodes, place) for nodes in (there, to_come))
+    return [max(sizes) for sizes in zip(*both, strict=True)]
+
+
+def _nodes_there(ray: Any) -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _nodes_to_come(ray: Any) -> list[dict[str, float]]:
+    """All nodes that there may be, if an autoscaler has told its bounds; Ray Data asks so too."""
+    config = ray._private.state.state.get_cluster_config()
+    groups = config.node_group_configs if config is not None else ()
+    return [
+        dict(group.resources)
+        for group in groups
+        for _ in range(group.max_count if group.max_count >= 0 else UNBOUNDED)
+    ]
+
+
+def _node_id() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())[:NODE_DIGITS]
