@@ -57,11 +57,11 @@ def run_ray(
     _refuse_what_cannot_run(ray, pools, place, shared=shared)
     left = iter(tasks)
     while wave := [{TASK: pickle.dumps(task)} for task in islice(left, WAVE)]:
-        units = from_items(wave, override_num_blocks=len(wave))
         # Nodes may have come since the last wave.
         sizes = _pool_sizes(ray, pools, place)
         share = store_share(pools, _nodes_there(ray), place)
         context.override_object_store_memory_limit_fraction = share
+        units = from_items(wave, override_num_blocks=len(wave))
         for index, group in enumerate(pools):
             wants, resource = group[0].resources, resource_of(group, place)
             units = units.map_batches(

@@ -65,5 +65,5 @@ class Slow(BaseStage):
 
     def __call__(self, batch):
         """Whether the hash is odd."""
-        time.sleep(0.1)
+        time.sleep(0.04)
         return pa.table({"key": batch["key"], "odd": [True] * batch.num_rows})

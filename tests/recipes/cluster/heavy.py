@@ -8,6 +8,6 @@ from humanverse.recipe import Recipe
 recipe = Recipe(
     name="heavy",
     plan=Plan(unit_rows=4),
-    collect=[FarCollect(padding=500_000)],
+    collect=[FarCollect(padding=125_000)],
     annotate=[Slow()],
 )
