@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from humanverse import terminal
+from humanverse import doctor, terminal
 from humanverse.errors import HumanverseError, UsageError
 from humanverse.evaluate import verbs as evaluating
 from humanverse.export import verbs as exporting
@@ -68,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     exporting.add(verbs)
     training.add(verbs)
     evaluating.add(verbs)
+    doctor.add(verbs)
     return parser
 
 

@@ -7,7 +7,7 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from humanverse.pack.listing import Shard
 from humanverse.pack.shards import pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
+from humanverse.run.place import Places
 from humanverse.run.retry import named, retry
 from humanverse.run.work import Tasks, Work, find_work, named_stages
 from humanverse.select.make import select
@@ -54,7 +55,7 @@ class Settings:
     """Try again what ended for these reasons: `transient`, or names with commas between them."""
     only: tuple[str, ...] = ()
     """Of the slices run, these stages alone, anew where their settings are others now."""
-    place: Mapping[str, str] = field(default_factory=dict)
+    place: Places = field(default_factory=dict)
     """On a cluster: which workers run on nodes with which resource; see `humanverse.run.place`."""
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from humanverse.run.place import KINDS, parsed
+from humanverse.run.place import KINDS, Spot, parsed
 
 
 def add_place(verb: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_place(verb: argparse.ArgumentParser) -> None:
         "--place",
         action="append",
         default=[],
-        metavar="KIND=RESOURCE",
+        metavar="KIND=RESOURCE[:WORKERS]",
         help=f"on a cluster: workers of a kind ({', '.join(KINDS)}) run where this resource is",
     )
 
@@ -31,7 +31,7 @@ def add_submit(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def placed(args: argparse.Namespace) -> dict[str, str]:
+def placed(args: argparse.Namespace) -> dict[str, Spot]:
     """Where workers run."""
     return parsed(getattr(args, "place", ()))
 

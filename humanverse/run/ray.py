@@ -10,7 +10,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,15 +20,13 @@ from humanverse.errors import UsageError
 from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
 from humanverse.layers.timings import NODE
-from humanverse.run.place import SHARE, pool_sizes, refuse_nowhere, resource_of, store_share
+from humanverse.run.place import SHARE, Places, pool_sizes, refuse_nowhere, spot_of, store_share
 from humanverse.run.unit import Task, advance, commit, drop_dead_members, start
 from humanverse.run.work import OVERLAP, groups
 from humanverse.stage import Stage, unopened
 
 WAVE = 2000
 """Units a wave: the driver's memory grows with the blocks of one wave, not of the run."""
-UNBOUNDED = 100
-"""Nodes of a kind that an autoscaler may add without end: pools grow to that many at least."""
 NODE_DIGITS = 12
 """Of a node's identity, which tell it from others."""
 TASK = "humanverse.task"
@@ -40,7 +38,7 @@ def run_ray(
     tasks: Iterable[Task],
     stages: Sequence[Stage],
     needed: Collection[str],
-    place: Mapping[str, str] | None = None,
+    place: Places | None = None,
 ) -> Iterator[Commit]:
     """Do the tasks and yield each commit; they come in any order; arguments as `run_local`'s.
 
@@ -58,12 +56,12 @@ def run_ray(
     left = iter(tasks)
     while wave := [{TASK: pickle.dumps(task)} for task in islice(left, WAVE)]:
         # Nodes may have come since the last wave.
-        sizes = _pool_sizes(ray, pools, place)
-        share = store_share(pools, _nodes_there(ray), place)
+        nodes = _nodes(ray)
+        sizes, share = pool_sizes(pools, nodes, place), store_share(pools, nodes, place)
         context.override_object_store_memory_limit_fraction = share
         units = from_items(wave, override_num_blocks=len(wave))
         for index, group in enumerate(pools):
-            wants, resource = group[0].resources, resource_of(group, place)
+            wants, spot = group[0].resources, spot_of(group, place)
             units = units.map_batches(
                 _Worker,
                 fn_constructor_args=(store, stages, group, index == len(pools) - 1, needed),
@@ -72,7 +70,7 @@ def run_ray(
                 compute=_strategy(sizes[index], overlapping=wants.network, shared=shared),
                 num_cpus=wants.cpus,
                 num_gpus=wants.gpus or None,
-                **({"resources": {resource: SHARE}} if resource else {}),
+                **({"resources": {spot.resource: SHARE}} if spot else {}),
             )
         for row in units.iter_rows():
             yield Commit.from_json(row["commit"])
@@ -222,7 +220,7 @@ def _refuse_too_few_gpus(pools: Sequence[Sequence[Stage]], have: dict[str, float
 
 
 def _refuse_what_cannot_run(
-    ray: Any, pools: Sequence[Sequence[Stage]], place: Mapping[str, str], *, shared: bool
+    ray: Any, pools: Sequence[Sequence[Stage]], place: Places, *, shared: bool
 ) -> None:
     if not shared:
         if place:
@@ -231,31 +229,12 @@ def _refuse_what_cannot_run(
         _refuse_too_few_cpus(pools, have)
         _refuse_too_few_gpus(pools, have)
     else:
-        refuse_nowhere(pools, [*_nodes_there(ray), *_nodes_to_come(ray)], place)
+        refuse_nowhere(pools, _nodes(ray), place)
 
 
-def _pool_sizes(ray: Any, pools: Sequence[Sequence[Stage]], place: Mapping[str, str]) -> list[int]:
-    """Most actors of each pool, on the nodes that are there or those that an autoscaler may make
-    of them: it adds nodes only for workers that wait.
-    """
-    there, to_come = _nodes_there(ray), _nodes_to_come(ray)
-    both = (pool_sizes(pools, nodes, place) for nodes in (there, to_come))
-    return [max(sizes) for sizes in zip(*both, strict=True)]
-
-
-def _nodes_there(ray: Any) -> list[dict[str, float]]:
+def _nodes(ray: Any) -> list[dict[str, float]]:
+    """What each node has."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _nodes_to_come(ray: Any) -> list[dict[str, float]]:
-    """All nodes that there may be, if an autoscaler has told its bounds; Ray Data asks so too."""
-    config = ray._private.state.state.get_cluster_config()
-    groups = config.node_group_configs if config is not None else ()
-    return [
-        dict(group.resources)
-        for group in groups
-        for _ in range(group.max_count if group.max_count >= 0 else UNBOUNDED)
-    ]
 
 
 def _node_id() -> str:

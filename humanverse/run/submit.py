@@ -126,7 +126,7 @@ def submit(job: Job, address: str, says: Says) -> int:
         UsageError: there is no job server, it does not let us in, or the job cannot be described.
     """
     client = _client(address)
-    if _lets_strangers_in(client.get_address()):
+    if lets_strangers_in(client.get_address()):
         says(
             f"{client.get_address()} runs anybody's code: set RAY_AUTH_MODE=token on the cluster "
             "and here, and let only your own network reach it"
@@ -148,7 +148,8 @@ def _client(address: str) -> Any:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray").setLevel(logging.ERROR)  # what it uploads is told by nobody's wish
+    for name in ("", ".dashboard.modules.job.sdk", ".dashboard.modules.dashboard_sdk"):
+        logging.getLogger(f"ray{name}").setLevel(logging.ERROR)  # else they tell of each upload
 
     try:
         headers = json.loads(os.environ.get("RAY_JOB_HEADERS", "{}"))
@@ -169,7 +170,7 @@ def _client(address: str) -> Any:
         ) from error
 
 
-def _lets_strangers_in(address: str) -> bool:
+def lets_strangers_in(address: str) -> bool:
     """Whether the server lists jobs to who has no token."""
     if not address.startswith(("http://", "https://")):
         return False

@@ -10,7 +10,7 @@ from shared import HERE
 from humanverse.cli import main, make_parser
 from humanverse.errors import UsageError
 from humanverse.run import submit
-from humanverse.run.submit import Job, _lets_strangers_in, job_of
+from humanverse.run.submit import Job, job_of, lets_strangers_in
 
 PLACED = HERE / "recipes" / "cluster" / "placed.py"
 CLUSTER = "http://127.0.0.1:8265"
@@ -93,9 +93,9 @@ def job_server(token):
     server.server_close()
 
 
-def test_a_server_that_lets_strangers_in_is_known_by_asking_as_one():
+def test_a_server_thatlets_strangers_in_is_known_by_asking_as_one():
     with job_server(None) as address:
-        assert _lets_strangers_in(address)
+        assert lets_strangers_in(address)
     with job_server("secret") as address:
-        assert not _lets_strangers_in(address)
-    assert not _lets_strangers_in(address)  # nobody is there any more
+        assert not lets_strangers_in(address)
+    assert not lets_strangers_in(address)  # nobody is there any more
