@@ -169,7 +169,7 @@ def prepare(
 
     mine = named_stages(recipe, slices, settings.only)
     for stage in unopened(recipe.stages()):
-        checks = ["check"] + ["check_online"] * plan.asks_web(store, map(Path, inputs))
+        checks = ["check"] + ["check_online"] * plan.asks_web(store, map(plan.input_at, inputs))
         for name in checks if stage.name in mine else ():
             if check := getattr(stage, name, None):
                 check()
@@ -178,7 +178,7 @@ def prepare(
     again = _wanted(store, settings.retry)
     if inputs:
         started = time.monotonic()
-        made = plan.make_plan(store, [Path(path) for path in inputs], recipe.plan)
+        made = plan.make_plan(store, [*map(plan.input_at, inputs)], recipe.plan)
         if made:
             seconds = time.monotonic() - started
             watcher.says(f"planned {made['rows']} rows in {seconds:.1f} s")
