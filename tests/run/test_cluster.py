@@ -74,12 +74,12 @@ class Submitted:
     def _match(self, pattern):
         return next((m for m in (re.search(pattern, line) for line in self._lines) if m), None)
 
-    def ended(self, seconds=240):
-        """Its exit code."""
+    def ends(self, code, seconds=240):
+        """That it does, and how."""
         self.process.wait(seconds)
         self._reader.join(10)
         self.process.stdout.close()
-        return self.process.returncode
+        assert self.process.returncode == code, "".join(self._lines)
 
 
 @pytest.fixture(scope="module")
@@ -129,11 +129,11 @@ def test_units_between_a_fast_collector_and_slow_labels_are_bounded(cluster, tmp
     heavy = Submitted(
         [HEAVY, "--input", table, "--out", root, "--submit", cluster["address"], *PLACE]
     )
-    assert heavy.ended() == 0
+    heavy.ends(0)
     units = [{t.stage: t for t in unit} for unit in read_timings(Store(root))]
     assert len(units) == MANY
     moves = [(unit["collect"].begun + unit["collect"].seconds, 1) for unit in units]
-    moves += [(unit["slow"].begun, -1) for unit in units]
+    moves += [(unit["detect"].begun, -1) for unit in units]
     between = most = 0
     for _, step in sorted(moves):
         between += step
@@ -147,7 +147,7 @@ def test_a_job_is_joined_left_and_taken_up_and_gives_what_one_machine_gives(clus
     arguments = [PLACED, "--input", table, "--out", root, "--submit", cluster["address"], *PLACE]
     wrong = Submitted([*arguments, "--set", "meet.nothing=1"])
     name = wrong.says(r"submitted (humanverse-[0-9a-f]{12})-1:")[1]
-    assert wrong.ended() == 2
+    wrong.ends(2)
     wrong.says("meet has no")
 
     waiting = ["--set", f"meet.folder={guests}", "--set", "meet.guests=3"]
@@ -157,10 +157,10 @@ def test_a_job_is_joined_left_and_taken_up_and_gives_what_one_machine_gives(clus
     second.says(f"{name}-2 builds this root already: following it")
     second.says('"event": "start"')
     second.process.send_signal(signal.SIGINT)
-    assert second.ended() == 130
+    second.ends(130)
     second.says(f"the job goes on.*ray job stop {name}-2 --address {cluster['address']}")
     (guests / "third").touch()  # with two workers that makes three: a pool that does not grow waits
-    assert first.ended() == 0
+    first.ends(0)
     first.says('"event": "commit"')
 
     undisturbed = tmp_path / "undisturbed"
@@ -177,5 +177,5 @@ def test_a_job_is_joined_left_and_taken_up_and_gives_what_one_machine_gives(clus
 def test_who_has_no_token_is_told_so(cluster, tmp_path):
     arguments = [PLACED, "--out", tmp_path, "--submit", cluster["address"]]
     stranger = Submitted(arguments, RAY_AUTH_MODE="disabled")
-    assert stranger.ended() == 2
+    stranger.ends(2)
     stranger.says("lets nobody in without its token: set RAY_AUTH_MODE=token")

@@ -20,12 +20,14 @@ def free_port():
 
 
 def main():
-    from ray.cluster_utils import Cluster
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="hv-ray-") as folder:
+        # What `auto` means to its jobs is written there, apart from other clusters of this machine.
+        os.environ["RAY_TMPDIR"] = folder
+        from ray.cluster_utils import Cluster
+
+        logging.getLogger("ray").setLevel(logging.ERROR)
         head = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
-        head |= {"dashboard_port": free_port(), "num_cpus": 0, "temp_dir": folder}
+        head |= {"dashboard_port": free_port(), "num_cpus": 0}
         cluster = Cluster(
             initialize_head=True, head_node_args=head | {"object_store_memory": MEMORY}
         )
