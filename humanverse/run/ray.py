@@ -19,7 +19,7 @@ import pyarrow as pa
 from humanverse.errors import UsageError
 from humanverse.layers.commit import Commit
 from humanverse.layers.store import Store
-from humanverse.layers.timings import NODE
+from humanverse.layers.timings import NODE, Timing
 from humanverse.run.place import SHARE, Places, pool_sizes, refuse_nowhere, spot_of, store_share
 from humanverse.run.unit import Task, advance, commit, drop_dead_members, start
 from humanverse.run.work import OVERLAP, groups
@@ -119,7 +119,7 @@ class _Worker:
         needed: Collection[str],
     ) -> None:
         self.store, self.stages = store, stages
-        self.group, self.last = group, last
+        self.group, self.last, self.meters = group, last, _Meters()
         # Nodes of one machine have one host's name.
         os.environ[NODE] = _node_id()
         for stage in group:
@@ -136,7 +136,9 @@ class _Worker:
             table = start(self.store, task)
         else:
             table = table.drop_columns(TASK)
+        before = len(task.timings)
         table = advance(self.store, task, table, self.group)
+        self.meters.tell(task.timings[before:], table.nbytes)
         if self.last:
             receipt = commit(self.store, task, table, self.stages).to_json()
             return pa.table({"commit": [receipt]})
@@ -144,6 +146,34 @@ class _Worker:
             table = drop_dead_members(table)
         told = [pickle.dumps(task)]  # with what its stages took here
         return table.append_column(TASK, pa.array(told + [None] * (table.num_rows - 1)))
+
+
+class _Meters:
+    """What a worker did so far, by stage, where Prometheus finds it: at its node's port of Ray."""
+
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter
+
+        self.units, self.rows, self.seconds, self.bytes = (
+            Counter(f"humanverse_{name}", description=told, tag_keys=("stage",))
+            for name, told in {
+                "units": "Units through a stage",
+                "rows": "Rows alive when a stage began",
+                "seconds": "Seconds that a stage took",
+                "bytes": "Bytes of units after the last stage of a pool",
+            }.items()
+        )
+
+    def tell(self, timings: Sequence[Timing], size: int) -> None:
+        """What the stages of a pool took over a unit, and how large it is now."""
+        for timing in timings:
+            tags = {"stage": timing.stage}
+            told = ((self.units, 1), (self.rows, timing.rows), (self.seconds, timing.seconds))
+            for counter, value in told:
+                if value > 0:  # nothing is no increment to Ray
+                    counter.inc(value, tags)
+        if timings and size > 0:
+            self.bytes.inc(size, {"stage": timings[-1].stage})
 
 
 def joined() -> bool:

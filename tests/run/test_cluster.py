@@ -1,5 +1,6 @@
 """A cluster of three nodes builds what one machine builds, each stage where it belongs."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,6 +127,20 @@ def nodes_of(root, cluster):
     return out
 
 
+def rows_told(cluster, stage, least, seconds=60):
+    """Rows that Prometheus finds of a stage's workers, as soon as they are so many."""
+    pattern = re.compile(rf'^ray_humanverse_rows_total{{.*stage="{stage}".*}} (\S+)$', re.MULTILINE)
+    until, found = time.monotonic() + seconds, 0.0
+    while found < least and time.monotonic() < until:
+        found = 0.0
+        for port in cluster["metrics"].values():
+            address = f"http://127.0.0.1:{port}/metrics"
+            with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+                found += sum(map(float, pattern.findall(answer.read().decode())))
+        time.sleep(0.2)
+    return found
+
+
 def test_units_between_a_fast_collector_and_slow_labels_are_bounded(cluster, tmp_path):
     table, root = url_table(tmp_path, 4 * MANY), tmp_path / "root"
     heavy = Submitted(
@@ -139,6 +156,7 @@ def test_units_between_a_fast_collector_and_slow_labels_are_bounded(cluster, tmp
         between += step
         most = max(most, between)
     assert 1 < most < FIT
+    assert rows_told(cluster, "collect", 4 * MANY) >= 4 * MANY
 
 
 def test_a_job_is_joined_left_and_taken_up_and_gives_what_one_machine_gives(cluster, s3, tmp_path):

@@ -1,6 +1,7 @@
 """A Ray cluster of three nodes on this machine, until standard input ends.
 
-It prints a line of JSON: the address of its job server, and its nodes' identities by their names.
+It prints a line of JSON: the address of its job server, and its nodes' identities and ports for
+metrics by their names.
 """
 
 import json
@@ -31,11 +32,18 @@ def main():
         cluster = Cluster(
             initialize_head=True, head_node_args=head | {"object_store_memory": MEMORY}
         )
-        nodes = {"head": cluster.head_node.node_id}
+        nodes, metrics = {"head": cluster.head_node.node_id}, {}
         for name in ("cpu_node", "gpu_node"):
-            made = cluster.add_node(num_cpus=2, resources={name: 1}, object_store_memory=MEMORY)
+            metrics[name] = free_port()
+            made = cluster.add_node(
+                num_cpus=2,
+                resources={name: 1},
+                object_store_memory=MEMORY,
+                metrics_export_port=metrics[name],
+            )
             nodes[name] = made.node_id
         told = {"address": f"http://{cluster.head_node.webui_url}", "nodes": nodes}
+        told["metrics"] = metrics
         print(json.dumps(told), flush=True)
         sys.stdin.read()
         cluster.shutdown()
@@ -43,4 +51,5 @@ def main():
 
 if __name__ == "__main__":
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_metrics_report_interval_ms"] = "1000"  # noqa: SIM112 - Ray spells it so
     main()
