@@ -26,6 +26,8 @@ from humanverse.testing.objects import bucket
 RECIPES = HERE / "recipes" / "cluster"
 PLACED, HEAVY = RECIPES / "placed.py", RECIPES / "heavy.py"
 PLACE = ["--place", "network=cpu_node", "--place", "model=gpu_node"]
+SWAPPED = ["--place", "network=gpu_node", "--place", "model=cpu_node"]
+"""The other way round: whatever Ray would do by itself, it cannot be both."""
 MANY = 160
 """Units of half a megabyte: more than the object store of the collector's node holds."""
 FIT = 80
@@ -144,7 +146,7 @@ def rows_told(cluster, stage, least, seconds=60):
 def test_units_between_a_fast_collector_and_slow_labels_are_bounded(cluster, tmp_path):
     table, root = url_table(tmp_path, 4 * MANY), tmp_path / "root"
     heavy = Submitted(
-        [HEAVY, "--input", table, "--out", root, "--submit", cluster["address"], *PLACE]
+        [HEAVY, "--input", table, "--out", root, "--submit", cluster["address"], *SWAPPED]
     )
     heavy.ends(0)
     units = [{t.stage: t for t in unit} for unit in read_timings(Store(root))]
@@ -156,6 +158,10 @@ def test_units_between_a_fast_collector_and_slow_labels_are_bounded(cluster, tmp
         between += step
         most = max(most, between)
     assert 1 < most < FIT
+    assert {stage: set(places) for stage, places in nodes_of(root, cluster).items()} == {
+        "collect": {"gpu_node"},
+        **{stage: {"cpu_node"} for stage in ("detect", "people", "slow")},
+    }
     assert rows_told(cluster, "collect", 4 * MANY) >= 4 * MANY
 
 
