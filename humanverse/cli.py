@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from humanverse import terminal
+from humanverse import doctor, terminal
 from humanverse.errors import HumanverseError, UsageError
 from humanverse.estimate import verbs as estimating
 from humanverse.evaluate import verbs as evaluating
 from humanverse.export import verbs as exporting
 from humanverse.recipe import SLICES
 from humanverse.report import verbs as looking
+from humanverse.run import clustered
 from humanverse.train import verbs as training
 
 OUTSIDE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG})
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb."""
     parser = make_parser()
     args = parser.parse_args(arguments)
+    args.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         verb: Verb = args.verb
         code = verb(args)
@@ -68,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     training.add(verbs)
     evaluating.add(verbs)
     estimating.add(verbs)
+    doctor.add(verbs)
     return parser
 
 
@@ -99,6 +102,9 @@ def _add_running(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
                 "--redo", action="store_true", help="replace layers of other settings"
             )
             verb.add_argument("--keep-rejected", action="store_true", help="their bytes too")
+            clustered.add_place(verb)
+        if name == "build":
+            clustered.add_submit(verb)
         if name in ("annotate", "encode"):
             verb.add_argument(
                 "--only", nargs="+", default=[], metavar="STAGE", help="make these labels anew"
@@ -155,6 +161,8 @@ def _run(args: argparse.Namespace) -> int:
     from humanverse.run.work import asked
     from humanverse.terminal_status import funnel as funnel_shown
 
+    if getattr(args, "submit", None):
+        return clustered.submitted(args)
     recipe = load_recipe(args.recipe, args.assignments)
     store = Store(args.out)
     if args.name == "pack":
@@ -178,6 +186,7 @@ def _run(args: argparse.Namespace) -> int:
         args.keep_rejected,
         getattr(args, "retry", ""),
         only,
+        clustered.placed(args),
     )
     whole = args.name == "build"
     outcome = build.build(

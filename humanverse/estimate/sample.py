@@ -112,7 +112,7 @@ def take_sample(
     scratch.mkdir(parents=True)
     try:
         begun = time.monotonic()
-        thin = thinned([Path(path) for path in inputs], recipe.plan, seed, scratch)
+        thin = thinned([plan.input_at(path) for path in inputs], recipe.plan, seed, scratch)
         if thin.part < 1:
             watcher.says(f"planning 1 of {1 / thin.part:.0f} keys of {thin.rows:,} rows")
         thinning = time.monotonic() - begun

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from humanverse.errors import UsageError
 from humanverse.keys import key_of, normalised_url
-from humanverse.plan.inputs import identified, linked
+from humanverse.plan.inputs import brought, identified, linked
+from humanverse.plan.remote import Remote
 from humanverse.plan.settings import Plan
 from humanverse.sources import SOURCES
 from humanverse.sources.images import holds_images
@@ -38,15 +39,20 @@ class Thinned:
     """Of the keys that is left: 1, or 1 over a power of 16."""
 
 
-def thinned(inputs: Sequence[Path], plan: Plan, seed: int, scratch: Path) -> Thinned:
+def thinned(inputs: Sequence[Path | Remote], plan: Plan, seed: int, scratch: Path) -> Thinned:
     """The inputs, or tables of a part of their keys where they hold very many rows.
+
+    What lies elsewhere is brought to `scratch` first.
 
     Raises:
         UsageError: an input is missing or no table of images.
     """
-    tables = list(identified(inputs).values())
+    found = identified(inputs)
+    tables = list(brought(found, scratch).values())
+    local = [path for path in inputs if isinstance(path, Path)]
+    whole = local if len(local) == len(inputs) else tables
     if any(holds_images(path) for path in tables):
-        return Thinned(list(inputs), 0, 1.0)
+        return Thinned(whole, 0, 1.0)
     with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)}) as db:
         try:
             links = [linked(path, scratch, f"whole-{n}") for n, path in enumerate(tables)]
@@ -57,7 +63,7 @@ def thinned(inputs: Sequence[Path], plan: Plan, seed: int, scratch: Path) -> Thi
             while rows / 16 ** (digits + 1) >= WANTED:
                 digits += 1
             if digits == 0:
-                return Thinned(list(inputs), 0, 1.0)
+                return Thinned(whole, 0, 1.0)
             drawn = random.Random(seed)  # noqa: S311 - a draw that can be repeated
             prefix = "".join(drawn.choice("0123456789abcdef") for _ in range(digits))
             pairs = zip(links, tables, strict=True)

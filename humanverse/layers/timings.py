@@ -24,6 +24,8 @@ SCHEMA = "humanverse.timings.v1"
 MOST = 2000
 """Units that are looked at: in an object store each is a request."""
 READERS = 16
+NODE = "HUMANVERSE_NODE"
+"""Variable with the name of a cluster's node, where one machine may hold several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Timing:
     pool: str
     """The first of the stages that share its workers."""
     worker: str
-    """Host and process."""
+    """Host and process, and the node if it has a name."""
     begun: float
     """Seconds since 1970."""
     seconds: float
@@ -79,7 +81,8 @@ class Speeds:
 @cache
 def worker() -> str:
     """This process, by a name that no other one of a cluster has."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    node = os.environ.get(NODE)
+    return f"{socket.gethostname()}:{os.getpid()}{f'@{node}' if node else ''}"
 
 
 def note_timings(store: Store, unit: str, number: int, timings: Sequence[Timing]) -> None:

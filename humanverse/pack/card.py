@@ -27,7 +27,9 @@ def write_card(store: Store, shards: list[Shard]) -> None:
     sums |= {name: store.sha256(name) for name in (DATASET, INDEX)}
     with store.open(INDEX) as f:
         columns = pq.read_schema(f)
-        people = Counter(pq.read_table(f, columns=["person_count"])["person_count"].to_pylist())
+        known = [name for name in ("person_count",) if name in columns.names]
+        counted = pq.read_table(f, columns=known).to_pydict()
+    people = Counter(n for n in counted.get("person_count", ()) if n is not None)
     described = croissant(recipe, shards, columns, sums[INDEX], store.size(INDEX))
     inputs = [name for manifest in plan.manifests(store) for name in manifest.get("inputs", ())]
     told = Told(recipe, counts, shards, all_reasons(store), splits, inputs, people)

@@ -2,6 +2,7 @@
 
 from humanverse.plan.again import Replaced, plan_again, read_replaced
 from humanverse.plan.make import asks_web, make_plan
+from humanverse.plan.remote import input_at
 from humanverse.plan.settings import Plan
 from humanverse.plan.units import (
     Unit,
@@ -19,6 +20,7 @@ __all__ = [
     "Unit",
     "Units",
     "asks_web",
+    "input_at",
     "make_plan",
     "manifest_names",
     "manifests",

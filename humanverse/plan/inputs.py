@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from humanverse.errors import UsageError
 from humanverse.layers.store import Store
+from humanverse.plan.remote import HEAD, Remote, digest
 from humanverse.plan.settings import Plan
 from humanverse.sources import SOURCES
 from humanverse.sources.images import AT_HAND, holds_images
@@ -19,10 +20,16 @@ from humanverse.sources.images import tables as images_at_hand
 from humanverse.sources.table import READERS, columns_of, recognise, relation
 
 
-def identified(inputs: Sequence[Path]) -> dict[str, Path]:
+def identified(inputs: Sequence[Path | Remote]) -> dict[str, Path | Remote]:
     """Inputs by a name that is the same on any machine: base name and a hash of content."""
-    named = {}
+    named: dict[str, Path | Remote] = {}
     for path in inputs:
+        if isinstance(path, Remote):
+            found = [table for table in path.expanded() if _is_table(Path(table.name))]
+            if not found:
+                raise UsageError(f"{path}: no table there, which is one of {', '.join(READERS)}")
+            named |= {f"{table.name}@{table.digest()}": table for table in found}
+            continue
         if not path.exists():
             raise UsageError(f"no such input: {path}")
         if not _is_text(path.resolve().name):
@@ -31,6 +38,23 @@ def identified(inputs: Sequence[Path]) -> dict[str, Path]:
         for file in tables or [path]:
             named[f"{file.resolve().name}@{_digest(file)}"] = file
     return named
+
+
+def brought(inputs: dict[str, Path | Remote], scratch: Path) -> dict[str, Path]:
+    """The same, with copies in `scratch` of what lies elsewhere.
+
+    Raises:
+        UsageError: such a table holds pictures, which are read where they lie later on.
+    """
+    out = {}
+    for number, (name, path) in enumerate(inputs.items()):
+        if isinstance(path, Path):
+            out[name] = path
+            continue
+        out[name] = path.fetched(scratch / f"fetched-{number}")
+        if holds_images(out[name]):
+            raise UsageError(f"{path} holds pictures: such inputs must be local files")
+    return out
 
 
 def _is_text(name: str) -> bool:
@@ -42,13 +66,13 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def refuse_own_root(store: Store, paths: Iterable[Path]) -> None:
+def refuse_own_root(store: Store, paths: Iterable[Path | Remote]) -> None:
     """A root inside an input folder would be read as input by the next run."""
     if store.folder is None:
         return
     root = store.folder.resolve()
     for path in paths:
-        if path.is_dir() and root.is_relative_to(path.resolve()):
+        if isinstance(path, Path) and path.is_dir() and root.is_relative_to(path.resolve()):
             raise UsageError(f"{store.root} lies in the input {path}: choose an --out elsewhere")
 
 
@@ -64,8 +88,8 @@ def _digest(path: Path) -> str:
         listing = "\n".join(f"{p.relative_to(path)} {p.stat().st_size}" for p in files)
         return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()[:12]
     with path.open("rb") as f:
-        head = f.read(1 << 20)
-    return hashlib.sha256(head + str(path.stat().st_size).encode()).hexdigest()[:12]
+        head = f.read(HEAD)
+    return digest(head, path.stat().st_size)
 
 
 @dataclass(frozen=True, slots=True)

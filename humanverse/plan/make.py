@@ -25,7 +25,8 @@ from humanverse.errors import DataError, UsageError
 from humanverse.keys import key_of, normalised_url
 from humanverse.layers.sealed import sealed
 from humanverse.layers.store import Store
-from humanverse.plan.inputs import Table, identified, linked, refuse_own_root, tables
+from humanverse.plan.inputs import Table, brought, identified, linked, refuse_own_root, tables
+from humanverse.plan.remote import Remote
 from humanverse.plan.settings import Plan
 from humanverse.plan.units import PLANNED, UNITS_PER_FILE, UNPLANNED, manifests, put
 from humanverse.sources.images import holds_images
@@ -34,7 +35,9 @@ PARTITIONS = ((500_000, 0), (8_000_000, 1), (128_000_000, 2))
 """Rows up to which so many hex digits of the key make the partitions; beyond, three."""
 
 
-def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str, Any] | None:
+def make_plan(
+    store: Store, inputs: Sequence[Path | Remote], settings: Plan
+) -> dict[str, Any] | None:
     """Plan what of `inputs` is not planned yet; None if that is nothing.
 
     Raises:
@@ -52,11 +55,12 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
                 f"{min(again).rpartition('@')[0]} was planned with other plan settings: "
                 "use those, or another --out"
             )
-    fresh = {name: path for name, path in found.items() if name not in known}
-    if not fresh:
+    new = {name: path for name, path in found.items() if name not in known}
+    if not new:
         return None
     with tempfile.TemporaryDirectory(prefix="humanverse-plan-") as folder:
         scratch = Path(folder)
+        fresh = brought(new, scratch)
         with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": folder}) as db:
             try:
                 found_tables = tables(db, fresh, settings, scratch)
@@ -73,7 +77,7 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
             store.prepare()  # only now is it known that there is something to write
             manifest = _cut(db, store, scratch, settings, generations)
     manifest |= {"schema": "humanverse.plan.v1", "inputs": sorted(fresh), "rows": total}
-    manifest["online"] = any(not holds_images(path) for path in fresh.values())
+    manifest["online"] = any(_by_url(path) for path in new.values())
     manifest["settings"] = bounds
     planned = sum(part["rows"] for part in manifest["parts"])
     if planned + manifest["unplanned"] != total:
@@ -87,10 +91,15 @@ def make_plan(store: Store, inputs: Sequence[Path], settings: Plan) -> dict[str,
     return manifest
 
 
-def asks_web(store: Store, inputs: Iterable[Path]) -> bool:
+def asks_web(store: Store, inputs: Iterable[Path | Remote]) -> bool:
     """Whether rows planned, or to be planned, name their images by URL."""
     planned = any(manifest.get("online", True) for manifest in manifests(store))
-    return planned or any(not holds_images(path) for path in inputs if path.exists())
+    return planned or any(_by_url(path) for path in inputs)
+
+
+def _by_url(path: Path | Remote) -> bool:
+    """Whether an input names its images by URL; of one that is not there this is not said."""
+    return isinstance(path, Remote) or (path.exists() and not holds_images(path))
 
 
 def _raise_if_outside(error: duckdb.Error, folder: str) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,7 @@ from humanverse.pack.listing import Shard
 from humanverse.pack.shards import pack
 from humanverse.recipe import SLICES, Recipe, load_recipe, to_json
 from humanverse.run.local import run_local
+from humanverse.run.place import Places
 from humanverse.run.retry import named, retry
 from humanverse.run.work import Tasks, Work, find_work, named_stages
 from humanverse.select.make import select
@@ -54,6 +55,8 @@ class Settings:
     """Try again what ended for these reasons: `transient`, or names with commas between them."""
     only: tuple[str, ...] = ()
     """Of the slices run, these stages alone, anew where their settings are others now."""
+    place: Places = field(default_factory=dict)
+    """On a cluster: which workers run on nodes with which resource; see `humanverse.run.place`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def build(
     done, rolled = 0, _Rolled(store)
     with _interruptible(watcher) as interrupted, ExitStack() as stack:
         stack.callback(watcher.ends)
-        for commit in _run(store, tasks, work.stages, settings.runner, watcher):
+        for commit in _run(store, tasks, work.stages, settings, watcher):
             watcher.commits(commit)
             done += 1
             rolled.add(commit)
@@ -166,7 +169,7 @@ def prepare(
 
     mine = named_stages(recipe, slices, settings.only)
     for stage in unopened(recipe.stages()):
-        checks = ["check"] + ["check_online"] * plan.asks_web(store, map(Path, inputs))
+        checks = ["check"] + ["check_online"] * plan.asks_web(store, map(plan.input_at, inputs))
         for name in checks if stage.name in mine else ():
             if check := getattr(stage, name, None):
                 check()
@@ -175,7 +178,7 @@ def prepare(
     again = _wanted(store, settings.retry)
     if inputs:
         started = time.monotonic()
-        made = plan.make_plan(store, [Path(path) for path in inputs], recipe.plan)
+        made = plan.make_plan(store, [*map(plan.input_at, inputs)], recipe.plan)
         if made:
             seconds = time.monotonic() - started
             watcher.says(f"planned {made['rows']} rows in {seconds:.1f} s")
@@ -297,22 +300,23 @@ class _Rolled:
 
 
 def _run(
-    store: Store, tasks: Tasks, stages: Sequence[Stage], runner: Runner, watcher: Watcher
+    store: Store, tasks: Tasks, stages: Sequence[Stage], settings: Settings, watcher: Watcher
 ) -> Iterator[Commit]:
-    rows = tasks.rows
+    rows, runner = tasks.rows, settings.runner
     if not tasks:
         watcher.says("nothing to do: every unit is committed")
         return iter(())
     chosen = runner
     if runner == "auto":
-        chosen = "ray" if rows > SMALL and importlib.util.find_spec("ray") else "local"
+        large = rows > SMALL or settings.place
+        chosen = "ray" if large and importlib.util.find_spec("ray") else "local"
     why = f" (auto: {rows} rows)" if runner == "auto" else ""
     watcher.says(f"runner: {chosen}{why}")
     if chosen == "local":
         return run_local(store, tasks, stages, tasks.needed)
     from humanverse.run.ray import run_ray
 
-    return run_ray(store, tasks, stages, tasks.needed)
+    return run_ray(store, tasks, stages, tasks.needed, settings.place)
 
 
 @contextmanager

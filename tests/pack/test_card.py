@@ -100,6 +100,17 @@ def test_files_are_told_with_their_hashes(root):
     assert verify(Store(root)) == []
 
 
+def test_a_recipe_that_looks_for_nobody_has_a_card_without_people(tmp_path):
+    recipe = tmp_path / "nobody.py"
+    recipe.write_text(
+        "from humanverse.recipe import Recipe\n"
+        "from humanverse.testing.stages import HashCollect\n"
+        "recipe = Recipe(name='nobody', collect=[HashCollect()])\n"
+    )
+    build(recipe, [url_table(tmp_path, 9)], tmp_path / "root", settings=Settings("local"))
+    assert "people in a picture" not in (tmp_path / "root" / "shards" / "README.md").read_text()
+
+
 def test_models_are_told_with_hashes_and_licences():
     told = load_recipe("demo").resolved()["models"]
     of = {stage: {line["name"] for line in told if line["stage"] == stage} for stage in
