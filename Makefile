@@ -12,6 +12,8 @@ RETRY ?=
 FROM ?=
 ONLY ?=
 AS ?= img2dataset
+SUBMIT ?= http://127.0.0.1:8265
+PLACE ?=
 DATA ?= runs/demo
 RUN ?= runs/train
 TRAIN ?= demo
@@ -20,7 +22,7 @@ PROMPT ?=
 ARGS = $(RECIPE) --out $(OUT) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format plan collect filter annotate encode select pack build status verify report estimate stats export evaluate takedown train refine sample train-proof chaos schemas soak lock clean
+.PHONY: help setup demo test check format plan collect filter annotate encode select pack build status verify report job-submit doctor estimate stats export evaluate takedown train refine sample train-proof chaos schemas soak lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [RECIPE=pipelines/humanverse.py] [OUT=runs/humanverse] [AS=img2dataset] [INPUT='a.parquet b.parquet'] [SET='people.min_area=0.2'] [RUNNER=auto] [RETRY=transient] [ONLY=depth] [FROM=list.txt]"
@@ -84,6 +86,13 @@ report: ## a static page on OUT
 
 export: setup ## what OUT holds, in another tool's layout (AS=coco-wholebody), into TO
 	$(BIN)/humanverse export $(OUT) --as $(AS) --to $(TO)
+
+job-submit: setup ## build INPUT into OUT as a job of the cluster SUBMIT; PLACE='network=collector_node'
+	$(BIN)/humanverse build $(ARGS) $(if $(INPUT),--input $(INPUT)) --submit $(SUBMIT) \
+		$(foreach p,$(PLACE),--place $(p))
+
+doctor: setup ## whether this machine and OUT are fit for a build
+	$(BIN)/humanverse doctor --out $(OUT)
 
 estimate: setup ## what building INPUT will hold, need and cost
 	$(BIN)/humanverse estimate $(RECIPE) --input $(INPUT) $(foreach s,$(SET),--set $(s))

@@ -19,7 +19,8 @@ from humanverse.run.place import (
     spot_of,
     store_share,
 )
-from humanverse.run.work import groups
+from humanverse.run.ray import LONGEST, WAVE, wave_of
+from humanverse.run.work import OVERLAP, groups
 
 POOLS = groups([Collect(), *People().stages(), Pose(gpus=1), Depth(gpus=0.5)])
 COLLECTOR, MODELS, POSE, DEPTH = POOLS
@@ -27,6 +28,14 @@ COLLECTOR, MODELS, POSE, DEPTH = POOLS
 
 def node(cpus=0, gpus=0, memory=0, **own):
     return {"CPU": cpus, "GPU": gpus, STORE: memory, **own}
+
+
+@given(st.lists(st.integers(1, 5000), min_size=4, max_size=4))
+def test_a_wave_outlasts_what_workers_have_in_hand_and_the_driver_s_patience(sizes):
+    units = wave_of(POOLS, sizes)
+    in_hand = OVERLAP * sizes[0] + sum(sizes[1:])
+    assert WAVE <= units <= LONGEST
+    assert units == WAVE or units == LONGEST or units == 20 * in_hand
 
 
 def test_workers_are_placed_by_what_they_ask_for():
