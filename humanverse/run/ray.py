@@ -1,7 +1,7 @@
 """The Ray runner: one block is one unit, a pool of actors a class of resources, work in waves.
 
-This file, `ray_source` and `submit` alone import Ray. A unit's state travels as its Arrow table; encoded
-bytes travel in it, decoded pixels never do.
+This file, `ray_source` and `submit` alone import Ray. A unit's state travels as its Arrow table;
+encoded bytes travel in it, decoded pixels never do.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def test_a_wave_outlasts_what_workers_have_in_hand_and_the_driver_s_patience(siz
     units = wave_of(POOLS, sizes)
     in_hand = OVERLAP * sizes[0] + sum(sizes[1:])
     assert WAVE <= units <= LONGEST
-    assert units == WAVE or units == LONGEST or units == 20 * in_hand
+    assert units in (WAVE, LONGEST, 20 * in_hand)
 
 
 def test_workers_are_placed_by_what_they_ask_for():
