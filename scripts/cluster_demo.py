@@ -75,7 +75,8 @@ def main() -> int:
         for stage, names in ran.items():
             print(f"{stage:8} ran on {', '.join(sorted(names))}")
         same = contents(root) == contents(here)
-            return 0 if same and ran == {stage: {node} for stage, node in WANTED.items()} else 1
+        print(f"selections, shards and ledgers are {'the same' if same else 'DIFFERENT'}")
+        return 0 if same and ran == {stage: {node} for stage, node in WANTED.items()} else 1
 
 
 if __name__ == "__main__":
