@@ -14,6 +14,7 @@ import urllib.request
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from shared import HERE, url_table
@@ -45,12 +46,21 @@ pytestmark = [
 ]
 
 
+LISTENING = (
+    "import signal, sys; from humanverse.cli import main;"
+    "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main())"
+)
+"""The command, deaf to no Ctrl-C: what a job in the background starts would be."""
+
+
 class Submitted:
     """A command that submits, and what it said so far."""
 
+    started: ClassVar[list] = []
+
     def __init__(self, arguments, **environment):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "humanverse", "build", *map(str, arguments)],
+            [sys.executable, "-c", LISTENING, "build", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=os.environ | environment,
@@ -59,6 +69,7 @@ class Submitted:
         self._lines, self._more, self._over = [], threading.Condition(), False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self.started.append(self)
 
     def _read(self):
         for line in self.process.stdout:
@@ -85,6 +96,18 @@ class Submitted:
         self._reader.join(10)
         self.process.stdout.close()
         assert self.process.returncode == code, "".join(self._lines)
+
+
+@pytest.fixture(autouse=True)
+def ended():
+    """Of a test that fails nothing goes on."""
+    yield
+    while Submitted.started:
+        left = Submitted.started.pop()
+        left.process.kill()
+        left.process.wait(60)
+        left._reader.join(10)
+        left.process.stdout.close()
 
 
 @pytest.fixture(scope="module")
