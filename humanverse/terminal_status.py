@@ -59,7 +59,7 @@ def as_json(told: Standing) -> str:
             "reasons": {stage: dict(reasons) for stage, reasons in counts.reasons.items()},
             "units": counts.units,
             "units_done": counts.committed,
-            "units_through": told.stages,
+            "units_through": counts.through,
             "bytes": told.bytes,
             "bytes_free": told.free,
             "pace": None if pace is None else dataclasses.asdict(pace),
@@ -87,7 +87,7 @@ def _standing(told: Standing) -> Iterator[Table | str]:
     table = Table(box=None, pad_edge=False, show_edge=False)
     for name, side in (("stage", "left"), ("units", "right"), ("", "left"), ("on disk", "right")):
         table.add_column(name, justify="right" if side == "right" else "left")
-    for stage, done in told.stages.items():
+    for stage, done in told.funnel.through.items():
         size = sized(told.bytes.get(stage, 0))
         table.add_row(stage, f"{done} of {units}", _bar(done, units), size)
     if "shards" in told.bytes:

@@ -42,6 +42,8 @@ class Funnel:
     units: int
     committed: int
     """Units through every stage."""
+    through: dict[str, int]
+    """Units through each stage and all before it, in order."""
 
 
 def stage_names(store: Store) -> list[str]:
@@ -139,7 +141,8 @@ def funnel(store: Store) -> Funnel:
         reasons[STAGE] = Counter(selection.reasons)
         kept -= reasons[STAGE].total()
     total = sum(manifest["rows"] for manifest in plan.manifests(store))
-    return Funnel(total, kept, pending, reasons, len(units), int(complete.sum()))
+    through = dict(zip(stages, seen.sum(axis=0).tolist(), strict=True))
+    return Funnel(total, kept, pending, reasons, len(units), int(complete.sum()), through)
 
 
 def unselected(store: Store) -> bool:

@@ -11,14 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow.compute as pc
 
 from humanverse import plan
 from humanverse.layers.commit import FOLDER as RECEIPTS
 from humanverse.layers.commit import Commit
-from humanverse.layers.commits import tally
-from humanverse.layers.ledger import Funnel, funnel, stage_marks
+from humanverse.layers.ledger import Funnel, funnel
 from humanverse.layers.rolled import read_rows
 from humanverse.layers.store import Store
 from humanverse.pack.listing import read_shards
@@ -47,8 +45,6 @@ class Standing:
     """A root at one moment."""
 
     funnel: Funnel
-    stages: dict[str, int]
-    """Units through each stage, in order."""
     bytes: dict[str, int]
     """On disk, by layer, with `shards` last; files since replaced included."""
     free: int | None
@@ -70,7 +66,7 @@ class Standing:
         left.
         """
         pace = self.pace
-        left = self.funnel.units - self.stages[pace.stage] if pace else 0
+        left = self.funnel.units - self.funnel.through[pace.stage] if pace else 0
         if pace is None or not left or not pace.running or not pace.units_a_second:
             return None
         return left / pace.units_a_second
@@ -86,15 +82,13 @@ def standing(store: Store, now: float | None = None) -> Standing:
     Raises:
         UsageError: the folder is no root.
     """
-    counts, marks = funnel(store), stage_marks(store)
+    counts = funnel(store)
     units = plan.units(store)
-    current = np.logical_and.accumulate(tally(store, units, marks).current, axis=1)
-    stages = dict(zip(marks, current.sum(axis=0).tolist(), strict=True))
     folder = store.folder
     free = None if folder is None else shutil.disk_usage(folder).free
     rows = float(units.sizes().mean()) if len(units) else 0.0
-    pace = _pace(store, list(marks), time.time() if now is None else now)
-    return Standing(counts, stages, _sizes(store), free, pace, rows)
+    pace = _pace(store, list(counts.through), time.time() if now is None else now)
+    return Standing(counts, _sizes(store), free, pace, rows)
 
 
 def watched(store: Store, every: float) -> Iterator[Standing]:

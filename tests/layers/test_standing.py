@@ -46,7 +46,7 @@ def test_what_is_left_follows_from_the_pace_of_late(root):
     assert told.pace.since == pytest.approx(10)
     assert told.rows_a_second == pytest.approx(4 / 60)
     assert told.seconds_left == pytest.approx(2 * 60)
-    assert set(told.stages.values()) == {2}
+    assert set(told.funnel.through.values()) == {2}
     said = text_of(told)
     assert "2 of 4" in said
     assert "2 min 0 s left" in said
